@@ -1,0 +1,1 @@
+//! Generators and coroutines with Python's protocol, on stable Rust.

@@ -1,0 +1,1 @@
+//! Readiness, time and wake-ups. Knows no tasks.

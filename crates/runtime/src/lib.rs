@@ -1,0 +1,1 @@
+//! The engine: ready queue, timers, inbox and the turn of an asyncio-like event loop.

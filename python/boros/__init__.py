@@ -1,0 +1,1 @@
+"""asyncio's machinery in Rust."""
