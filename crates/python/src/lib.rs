@@ -1,8 +1,36 @@
 //! The extension module `boros._boros`: registration only.
+mod asyncio;
+mod callbacks;
+mod cell;
+mod context;
+mod event_loop;
+mod face;
+mod finalizer;
+mod future;
+mod future_iter;
+mod handle;
+mod job;
+mod loop_ref;
+mod step;
+mod task;
+mod task_list;
+mod watch;
+
 use pyo3::prelude::*;
 
 #[pymodule]
 #[pyo3(gil_used = true)]
 fn _boros(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add("__version__", env!("CARGO_PKG_VERSION"))
+    m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    m.add_class::<event_loop::Loop>()?;
+    m.add_class::<future::Future>()?;
+    m.add_class::<future_iter::FutureIter>()?;
+    m.add_class::<task::Task>()?;
+    m.add_class::<handle::Handle>()?;
+    m.add_class::<handle::TimerHandle>()?;
+    m.add_function(wrap_pyfunction!(task::pending_tasks, m)?)?;
+    finalizer::install::<future::Future>(m.py());
+    finalizer::install::<task::Task>(m.py());
+    future_iter::install_slots(m.py());
+    Ok(())
 }

@@ -18,6 +18,11 @@ pub(crate) struct EventBuffer {
     filled: usize,
 }
 
+// SAFETY: plain data. An event's user data could be a pointer; here it is always the token, a number.
+unsafe impl Send for EventBuffer {}
+// SAFETY: as above, and nothing in it can change behind a shared reference.
+unsafe impl Sync for EventBuffer {}
+
 impl Default for EventBuffer {
     fn default() -> Self {
         EventBuffer { slots: Box::new_uninit_slice(CAPACITY), filled: 0 }

@@ -1,0 +1,656 @@
+//! The loop as Python sees it: scheduling, running, and waiting for descriptors.
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use boros::reactor::{Clock, Time};
+use boros::{Engine, turn};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple, PyType};
+use pyo3::{PyTraverseError, PyVisit, ffi, intern};
+
+use crate::asyncio::{self, Asyncio};
+use crate::cell::{GilCell, Slot};
+use crate::context;
+use crate::face::PyFace;
+use crate::future::Future;
+use crate::handle::{Handle, TimerHandle};
+use crate::job::{Job, PyKinds};
+use crate::task::Task;
+
+/// The native part of `boros.EventLoop`.
+///
+/// One thread uses it at a time; only `call_soon_threadsafe` is for others.
+#[pyclass(frozen, subclass, weakref, module = "boros._boros", name = "Loop")]
+pub(crate) struct Loop {
+    /// Gone once the loop is closed.
+    engine: GilCell<Option<Engine<PyKinds>>>,
+    task_factory: Slot,
+    /// The thread that runs the loop, or 0.
+    thread_id: AtomicU64,
+    closed: AtomicBool,
+    debug: AtomicBool,
+    /// Whether a subclass, or an attribute of this object, stands in for `call_soon`: then everything goes
+    /// through it.
+    overridden: AtomicBool,
+    /// Neither closed, nor in debug mode, nor overridden: jobs may be queued without asking.
+    fast: AtomicBool,
+    /// Seconds, as the bits of an `f64`.
+    slow_callback_duration: AtomicU64,
+    /// In debug mode, what is being run.
+    current_handle: Slot<Handle>,
+}
+
+impl Loop {
+    /// Lends the engine; nothing once the loop is closed.
+    #[inline]
+    pub(crate) fn engine<R>(
+        &self,
+        py: Python<'_>,
+        f: impl FnOnce(&mut Engine<PyKinds>) -> R,
+    ) -> Option<R> {
+        self.engine.with(py, |engine| engine.as_mut().map(f))
+    }
+
+    /// Queues `job`. A closed loop drops it.
+    #[inline]
+    pub(crate) fn push(&self, py: Python<'_>, job: Job) {
+        let left_over = self.engine.with(py, |engine| match engine {
+            Some(engine) => {
+                engine.push(job);
+                None
+            }
+            None => Some(job),
+        });
+        drop(left_over);
+    }
+
+    /// Whether jobs may be queued without asking `call_soon`.
+    #[inline]
+    pub(crate) fn is_fast(&self) -> bool {
+        self.fast.load(Relaxed)
+    }
+
+    pub(crate) fn is_debug(&self) -> bool {
+        self.debug.load(Relaxed)
+    }
+
+    pub(crate) fn set_current_handle(&self, py: Python<'_>, handle: Option<Py<Handle>>) {
+        self.current_handle.set(py, handle);
+    }
+
+    pub(crate) fn slow_callback_secs(&self) -> f64 {
+        f64::from_bits(self.slow_callback_duration.load(Relaxed))
+    }
+
+    fn update_fast(&self) {
+        let fast = !self.closed.load(Relaxed)
+            && !self.debug.load(Relaxed)
+            && !self.overridden.load(Relaxed);
+        self.fast.store(fast, Relaxed);
+    }
+
+    pub(crate) fn check_open(&self) -> PyResult<()> {
+        if self.closed.load(Relaxed) {
+            return Err(PyRuntimeError::new_err("Event loop is closed"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn now(&self, py: Python<'_>) -> Time {
+        self.engine(py, |engine| engine.clock().now()).unwrap_or_else(|| Clock::monotonic().now())
+    }
+
+    /// Takes note that a queued timer was cancelled.
+    pub(crate) fn timer_cancelled(&self, py: Python<'_>) {
+        drop(self.engine(py, Engine::timer_cancelled));
+    }
+
+    /// Whether this thread may use the loop: it runs here, or nowhere.
+    fn check_thread(&self) -> PyResult<()> {
+        let owner = self.thread_id.load(Relaxed);
+        if owner != 0 && owner != thread_ident() {
+            return Err(PyRuntimeError::new_err(
+                "Non-thread-safe operation invoked on an event loop other than the current one",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_callback(&self, callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
+        let py = callback.py();
+        let is_coroutine =
+            Asyncio::get(py)?.iscoroutine.bind(py).call1((callback,))?.is_truthy()?
+                || py
+                    .import("inspect")?
+                    .call_method1("iscoroutinefunction", (callback,))?
+                    .is_truthy()?;
+        if is_coroutine {
+            return Err(PyTypeError::new_err(format!("coroutines cannot be used with {method}()")));
+        }
+        check_callable(callback, method)
+    }
+
+    /// The checks that debug mode adds to scheduling.
+    fn check_debug(&self, callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
+        if method != "call_soon_threadsafe" {
+            self.check_thread()?;
+        }
+        self.check_callback(callback, method)
+    }
+
+    fn make_handle(
+        this: &Bound<'_, Self>,
+        callback: &Bound<'_, PyAny>,
+        args: Bound<'_, PyTuple>,
+        context: Option<Py<PyAny>>,
+        method: &str,
+    ) -> PyResult<Handle> {
+        let py = this.py();
+        this.get().check_open()?;
+        let mut source_traceback = None;
+        if this.get().is_debug() {
+            this.get().check_debug(callback, method)?;
+            source_traceback = Some(asyncio::extract_stack(py)?);
+        } else {
+            check_callable(callback, method)?;
+        }
+        let context = match context {
+            Some(context) if !context.is_none(py) => context,
+            _ => context::copy_current(py)?,
+        };
+        Ok(Handle::new(
+            callback.clone().unbind(),
+            args.unbind(),
+            context,
+            this.clone().unbind(),
+            source_traceback,
+        ))
+    }
+
+    /// The handle of something that is called again and again, in a copy of the current context.
+    pub(crate) fn plain_handle(
+        this: &Bound<'_, Self>,
+        callback: &Bound<'_, PyAny>,
+        args: Bound<'_, PyTuple>,
+    ) -> PyResult<Handle> {
+        let py = this.py();
+        let source_traceback =
+            if this.get().is_debug() { Some(asyncio::extract_stack(py)?) } else { None };
+        Ok(Handle::new(
+            callback.clone().unbind(),
+            args.unbind(),
+            context::copy_current(py)?,
+            this.clone().unbind(),
+            source_traceback,
+        ))
+    }
+
+    fn schedule_at<'py>(
+        this: &Bound<'py, Self>,
+        when: f64,
+        callback: &Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        context: Option<Py<PyAny>>,
+        method: &str,
+    ) -> PyResult<Bound<'py, TimerHandle>> {
+        let py = this.py();
+        let handle = Loop::make_handle(this, callback, args, context, method)?;
+        let timer = Bound::new(py, TimerHandle::new(handle, when))?;
+        let queued = timer.clone().unbind();
+        this.get().engine(py, |engine| engine.push_timer(Time::from_secs_f64(when), queued));
+        Ok(timer)
+    }
+}
+
+#[inline]
+fn check_callable(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
+    if callback.is_callable() {
+        return Ok(());
+    }
+    Err(PyTypeError::new_err(format!(
+        "a callable object was expected by {method}(), got {}",
+        callback.repr()?
+    )))
+}
+
+pub(crate) fn thread_ident() -> u64 {
+    // SAFETY: has no preconditions.
+    unsafe { ffi::PyThread_get_thread_ident() as u64 }
+}
+
+#[pymethods]
+impl Loop {
+    #[new]
+    #[classmethod]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn __new__(
+        class: &Bound<'_, PyType>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        let py = class.py();
+        let name = intern!(py, "call_soon");
+        let overridden = !class.getattr(name)?.is(&py.get_type::<Loop>().getattr(name)?);
+        let event_loop = Loop {
+            engine: GilCell::new(Some(Engine::new(Clock::monotonic())?)),
+            task_factory: Slot::empty(),
+            thread_id: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            debug: AtomicBool::new(false),
+            overridden: AtomicBool::new(overridden),
+            fast: AtomicBool::new(false),
+            slow_callback_duration: AtomicU64::new(0.1f64.to_bits()),
+            current_handle: Slot::empty(),
+        };
+        event_loop.update_fast();
+        Ok(event_loop)
+    }
+
+    /// Has ``callback(*args)`` called in the loop's next turn, in ``context`` or a copy of the
+    /// current one. Returns a handle.
+    #[pyo3(signature = (callback, *args, context = None))]
+    fn call_soon<'py>(
+        this: &Bound<'py, Self>,
+        callback: &Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, Handle>> {
+        let py = this.py();
+        let handle = Loop::make_handle(this, callback, args, context, "call_soon")?;
+        let handle = Bound::new(py, handle)?;
+        this.get().push(py, Job::Handle(handle.clone().unbind()));
+        Ok(handle)
+    }
+
+    /// Like :meth:`call_soon`, and may be called from any thread: it wakes the loop.
+    #[pyo3(signature = (callback, *args, context = None))]
+    fn call_soon_threadsafe<'py>(
+        this: &Bound<'py, Self>,
+        callback: &Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, Handle>> {
+        let py = this.py();
+        let handle = Loop::make_handle(this, callback, args, context, "call_soon_threadsafe")?;
+        let handle = Bound::new(py, handle)?;
+        let job = Job::Handle(handle.clone().unbind());
+        // The GIL orders this with everything else that is queued; only the wait has to be ended.
+        this.get().engine(py, |engine| {
+            engine.push(job);
+            engine.inbox().wake();
+        });
+        Ok(handle)
+    }
+
+    /// Queues a handle that exists.
+    fn _push_handle(&self, handle: &Bound<'_, Handle>) {
+        self.push(handle.py(), Job::Handle(handle.clone().unbind()));
+    }
+
+    /// Has ``callback(*args)`` called ``delay`` seconds from now. Returns a handle.
+    #[pyo3(signature = (delay, callback, *args, context = None))]
+    fn call_later<'py>(
+        this: &Bound<'py, Self>,
+        delay: &Bound<'py, PyAny>,
+        callback: &Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, TimerHandle>> {
+        if delay.is_none() {
+            return Err(PyTypeError::new_err("delay must not be None"));
+        }
+        let when = this.get().now(this.py()).as_secs_f64() + delay.extract::<f64>()?;
+        Loop::schedule_at(this, when, callback, args, context, "call_later")
+    }
+
+    /// Has ``callback(*args)`` called at the time ``when`` of the loop's clock, in seconds. Returns
+    /// a handle.
+    #[pyo3(signature = (when, callback, *args, context = None))]
+    fn call_at<'py>(
+        this: &Bound<'py, Self>,
+        when: &Bound<'py, PyAny>,
+        callback: &Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, TimerHandle>> {
+        if when.is_none() {
+            return Err(PyTypeError::new_err("when cannot be None"));
+        }
+        Loop::schedule_at(this, when.extract::<f64>()?, callback, args, context, "call_at")
+    }
+
+    /// The time of the loop's clock, in seconds.
+    fn time(&self, py: Python<'_>) -> f64 {
+        self.now(py).as_secs_f64()
+    }
+
+    /// A future of this loop.
+    fn create_future(this: &Bound<'_, Self>) -> PyResult<Future> {
+        Future::of_loop(this)
+    }
+
+    /// Wraps a coroutine in a task of this loop and schedules it.
+    ///
+    /// Raises :exc:`TypeError` for what is no coroutine, and :exc:`RuntimeError` if the loop is closed.
+    #[pyo3(signature = (coro, **kwargs))]
+    fn create_task<'py>(
+        this: &Bound<'py, Self>,
+        coro: &Bound<'py, PyAny>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = this.py();
+        this.get().check_open()?;
+        if let Some(factory) = this.get().task_factory.get(py) {
+            return run_factory(this, &factory, coro, kwargs);
+        }
+        let options = TaskOptions::extract(kwargs)?;
+        let task =
+            Task::spawn(this, coro, options.name.as_ref(), options.context, options.eager_start)?;
+        Ok(task.into_any())
+    }
+
+    /// Has tasks made by ``factory(loop, coro, **kwargs)``, or by boros again if it is None.
+    #[pyo3(signature = (factory, /))]
+    fn set_task_factory(&self, factory: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = factory.py();
+        if factory.is_none() {
+            self.task_factory.set(py, None);
+        } else if factory.is_callable() {
+            self.task_factory.set(py, Some(factory.clone().unbind()));
+        } else {
+            return Err(PyTypeError::new_err("task factory must be a callable or None"));
+        }
+        Ok(())
+    }
+
+    /// What was given to :meth:`set_task_factory`.
+    fn get_task_factory<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.task_factory.get(py)
+    }
+
+    /// Ends the loop after the turn under way.
+    fn stop(&self, py: Python<'_>) {
+        self.engine(py, Engine::stop);
+    }
+
+    /// Whether the loop runs, in whichever thread.
+    fn is_running(&self) -> bool {
+        self.thread_id.load(Relaxed) != 0
+    }
+
+    /// Whether :meth:`close` was called.
+    fn is_closed(&self) -> bool {
+        self.closed.load(Relaxed)
+    }
+
+    /// Whether the loop is in debug mode.
+    fn get_debug(&self) -> bool {
+        self.is_debug()
+    }
+
+    fn _set_debug(&self, enabled: bool) {
+        self.debug.store(enabled, Relaxed);
+        self.update_fast();
+    }
+
+    /// In debug mode, callbacks that take longer than this are logged, in seconds.
+    #[getter]
+    fn get_slow_callback_duration(&self) -> f64 {
+        self.slow_callback_secs()
+    }
+
+    #[setter]
+    fn set_slow_callback_duration(&self, seconds: f64) {
+        self.slow_callback_duration.store(seconds.to_bits(), Relaxed);
+    }
+
+    fn _check_closed(&self) -> PyResult<()> {
+        self.check_open()
+    }
+
+    fn _check_running(&self, py: Python<'_>) -> PyResult<()> {
+        if self.is_running() {
+            return Err(PyRuntimeError::new_err("This event loop is already running"));
+        }
+        if !Asyncio::get(py)?.get_running_loop.call0(py)?.is_none(py) {
+            return Err(PyRuntimeError::new_err(
+                "Cannot run the event loop while another loop is running",
+            ));
+        }
+        Ok(())
+    }
+
+    fn _check_thread(&self) -> PyResult<()> {
+        self.check_thread()
+    }
+
+    fn _check_callback(&self, callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
+        self.check_callback(callback, method)
+    }
+
+    /// Turns until :meth:`stop` is called or a callback raises what must leave the loop.
+    fn _run(this: &Bound<'_, Self>) -> PyResult<()> {
+        let py = this.py();
+        let event_loop = this.get();
+        event_loop.check_open()?;
+        event_loop._check_running(py)?;
+        let asyncio = Asyncio::get(py)?;
+        asyncio.set_running_loop.call1(py, (this,))?;
+        event_loop.thread_id.store(thread_ident(), Relaxed);
+        let face = PyFace::new(this);
+        let result = loop {
+            if let Err(error) = turn(&face) {
+                break Err(error);
+            }
+            if event_loop.engine(py, Engine::take_stop).unwrap_or(true) {
+                break Ok(());
+            }
+        };
+        event_loop.engine(py, Engine::take_stop);
+        event_loop.thread_id.store(0, Relaxed);
+        let left = asyncio.set_running_loop.call1(py, (py.None(),));
+        result.and(left.map(drop))
+    }
+
+    /// One turn, for programs that drive the loop themselves.
+    fn _run_once(this: &Bound<'_, Self>) -> PyResult<()> {
+        this.get().check_open()?;
+        turn(&PyFace::new(this))
+    }
+
+    /// Closes what the native part owns. Answers False if that was done already.
+    fn _close(&self, py: Python<'_>) -> PyResult<bool> {
+        if self.is_running() {
+            return Err(PyRuntimeError::new_err("Cannot close a running event loop"));
+        }
+        if self.closed.swap(true, Relaxed) {
+            return Ok(false);
+        }
+        self.update_fast();
+        let engine = self.engine.with(py, Option::take);
+        if let Some(mut engine) = engine {
+            // Nobody else has the engine now: what it held may run Python code when it goes.
+            drop(engine.clear());
+        }
+        Ok(true)
+    }
+
+    #[getter]
+    fn _thread_id(&self) -> Option<u64> {
+        Some(self.thread_id.load(Relaxed)).filter(|id| *id != 0)
+    }
+
+    #[getter]
+    fn _current_handle<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Handle>> {
+        self.current_handle.get(py)
+    }
+
+    #[getter]
+    fn _closed(&self) -> bool {
+        self.is_closed()
+    }
+
+    #[getter]
+    fn _debug(&self) -> bool {
+        self.is_debug()
+    }
+
+    #[getter]
+    fn _task_factory<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.task_factory.get(py)
+    }
+
+    #[getter]
+    fn _stopping(&self, py: Python<'_>) -> bool {
+        self.engine(py, |engine| engine.is_stopping()).unwrap_or(false)
+    }
+
+    /// The handles that are ready to run, in order: a snapshot.
+    #[getter]
+    fn _ready<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = this.py();
+        let jobs: Vec<Job> = this
+            .get()
+            .engine(py, |engine| engine.ready().map(|job| job.clone_ref(py)).collect())
+            .unwrap_or_default();
+        let handles = jobs.iter().map(|job| job.as_handle(this)).collect::<PyResult<Vec<_>>>()?;
+        py.import("collections")?.getattr("deque")?.call1((handles,))
+    }
+
+    /// The handles of timers, the next one first: a snapshot.
+    #[getter]
+    fn _scheduled<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let mut timers: Vec<Py<TimerHandle>> = self
+            .engine(py, |engine| engine.timers().map(|timer| timer.clone_ref(py)).collect())
+            .unwrap_or_default();
+        timers.sort_by(|a, b| a.get().when_secs().total_cmp(&b.get().when_secs()));
+        PyList::new(py, timers)
+    }
+
+    #[getter]
+    fn _clock_resolution(&self) -> f64 {
+        1e-9
+    }
+
+    fn __setattr__(
+        this: &Bound<'_, Self>,
+        name: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        Loop::set_attribute(this, name, Some(value))
+    }
+
+    fn __delattr__(this: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        Loop::set_attribute(this, name, None)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.task_factory.traverse(visit)?;
+        self.current_handle.traverse(visit)?;
+        self.engine
+            .inspect(|engine| {
+                let Some(engine) = engine else { return Ok(()) };
+                engine.ready().try_for_each(|job| job.traverse(visit))?;
+                engine.timers().try_for_each(|timer| visit.call(timer))?;
+                engine.watchers().try_for_each(|target| target.traverse(visit))
+            })
+            .unwrap_or(Ok(()))
+    }
+
+    fn __clear__(&self) {
+        self.task_factory.clear();
+        self.closed.store(true, Relaxed);
+        self.update_fast();
+        if let Some(Some(mut engine)) = self.engine.take_unlent() {
+            drop(engine.clear());
+        }
+    }
+}
+
+impl Loop {
+    /// Sets or deletes an attribute of the object, and takes note when that replaces `call_soon`.
+    fn set_attribute(
+        this: &Bound<'_, Self>,
+        name: &Bound<'_, PyAny>,
+        value: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let py = this.py();
+        let value = value.map_or(std::ptr::null_mut(), Bound::as_ptr);
+        // SAFETY: the GIL is held and the arguments are alive; NULL deletes.
+        let result = unsafe { ffi::PyObject_GenericSetAttr(this.as_ptr(), name.as_ptr(), value) };
+        if result < 0 {
+            return Err(PyErr::fetch(py));
+        }
+        let call_soon = intern!(py, "call_soon");
+        if name.eq(call_soon)? {
+            let in_object =
+                this.getattr(intern!(py, "__dict__"))?.contains(call_soon).unwrap_or(true);
+            let in_class = !this
+                .get_type()
+                .getattr(call_soon)?
+                .is(&py.get_type::<Loop>().getattr(call_soon)?);
+            this.get().overridden.store(in_object || in_class, Relaxed);
+            this.get().update_fast();
+        }
+        Ok(())
+    }
+}
+
+/// The keywords of `create_task`.
+#[derive(Default)]
+struct TaskOptions<'py> {
+    name: Option<Bound<'py, PyAny>>,
+    context: Option<Py<PyAny>>,
+    eager_start: bool,
+}
+
+impl<'py> TaskOptions<'py> {
+    fn extract(kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Self> {
+        let mut options = TaskOptions::default();
+        let Some(kwargs) = kwargs else { return Ok(options) };
+        for (key, value) in kwargs {
+            match key.extract::<&str>()? {
+                "name" => options.name = Some(value),
+                "context" => options.context = Some(value.unbind()),
+                "eager_start" => options.eager_start = value.is_truthy()?,
+                other => {
+                    return Err(PyTypeError::new_err(format!(
+                        "create_task() got an unexpected keyword argument '{other}'"
+                    )));
+                }
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Has the program's own factory make the task, with the arguments that its Python version passes.
+fn run_factory<'py>(
+    this: &Bound<'py, Loop>,
+    factory: &Bound<'py, PyAny>,
+    coro: &Bound<'py, PyAny>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = this.py();
+    let version = py.version_info();
+    if version >= (3, 13, 3) {
+        return factory.call((this, coro), kwargs);
+    }
+    // Before, only the context was passed on, and the name was set afterwards.
+    let options = TaskOptions::extract(kwargs)?;
+    let task = match options.context {
+        Some(context) if !context.is_none(py) => {
+            let kwargs = PyDict::new(py);
+            kwargs.set_item(intern!(py, "context"), context)?;
+            factory.call((this, coro), Some(&kwargs))?
+        }
+        _ => factory.call1((this, coro))?,
+    };
+    if version >= (3, 13) || options.name.is_some() {
+        let set_name = task.getattr_opt(intern!(py, "set_name"))?;
+        if let Some(set_name) = set_name {
+            set_name.call1((options.name,))?;
+        }
+    }
+    Ok(task)
+}

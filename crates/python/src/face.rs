@@ -1,0 +1,101 @@
+//! The engine's face towards Python: how a loop waits, and how it runs a job.
+use std::io;
+use std::time::Duration;
+
+use boros::reactor::{Clock, Events, Poller};
+use boros::{Engine, Face};
+use pyo3::prelude::*;
+use pyo3::{ffi, intern};
+
+use crate::event_loop::Loop;
+use crate::handle::{self, Handle};
+use crate::job::{Job, PyKinds};
+
+/// A loop that is running, in the thread that holds the GIL.
+pub(crate) struct PyFace<'a, 'py> {
+    event_loop: &'a Bound<'py, Loop>,
+}
+
+impl<'a, 'py> PyFace<'a, 'py> {
+    pub(crate) fn new(event_loop: &'a Bound<'py, Loop>) -> Self {
+        PyFace { event_loop }
+    }
+
+    fn py(&self) -> Python<'py> {
+        self.event_loop.py()
+    }
+
+    /// Runs a job in debug mode: with an eye on the clock.
+    #[cold]
+    fn run_watched(&self, job: Job) -> PyResult<()> {
+        let py = self.py();
+        let handle = job.as_handle(self.event_loop)?;
+        let event_loop = self.event_loop.get();
+        event_loop.set_current_handle(py, Some(handle.clone_ref(py)));
+        let clock = Clock::monotonic();
+        let start = clock.now();
+        let result = job.run(py, self.event_loop);
+        let secs = clock.now().since(start).as_secs_f64();
+        event_loop.set_current_handle(py, None);
+        if secs >= event_loop.slow_callback_secs() {
+            log_slow(handle.bind(py), secs)?;
+        }
+        result
+    }
+}
+
+fn log_slow(handle: &Bound<'_, Handle>, secs: f64) -> PyResult<()> {
+    let py = handle.py();
+    let logger = py.import("asyncio.log")?.getattr("logger")?;
+    let what = handle::describe_for_log(handle)?;
+    logger.call_method1(intern!(py, "warning"), ("Executing %s took %.3f seconds", what, secs))?;
+    Ok(())
+}
+
+impl Face for PyFace<'_, '_> {
+    type Kinds = PyKinds;
+    type Error = PyErr;
+
+    #[inline]
+    fn with<R>(&self, f: impl FnOnce(&mut Engine<PyKinds>) -> R) -> R {
+        match self.event_loop.get().engine(self.py(), f) {
+            Some(result) => result,
+            // A running loop refuses to be closed, and a closed one to run.
+            None => unreachable!("the loop was closed while it ran"),
+        }
+    }
+
+    fn wait(
+        &self,
+        poller: &Poller,
+        events: &mut Events,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        if timeout == Some(Duration::ZERO) {
+            // Returns at once: giving the GIL away and taking it back would cost more than the call.
+            return poller.wait(events, timeout);
+        }
+        self.py().detach(|| poller.wait(events, timeout))
+    }
+
+    #[inline]
+    fn interrupted(&self) -> PyResult<()> {
+        // SAFETY: the GIL is held.
+        if unsafe { ffi::PyErr_CheckSignals() } < 0 {
+            return Err(PyErr::fetch(self.py()));
+        }
+        Ok(())
+    }
+
+    fn failed(&self, error: io::Error) -> PyErr {
+        error.into()
+    }
+
+    #[inline]
+    fn run(&self, job: Job) -> PyResult<()> {
+        if self.event_loop.get().is_debug() {
+            return self.run_watched(job);
+        }
+        job.run(self.py(), self.event_loop)
+    }
+}

@@ -1,0 +1,175 @@
+//! What the loop's queue holds: a closed set of jobs, so that waking a task makes no Python object.
+use std::os::fd::RawFd;
+
+use boros::Kinds;
+use boros::reactor::{Direction, Readiness};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::asyncio;
+use crate::context::run_in;
+use crate::event_loop::Loop;
+use crate::future::Future;
+use crate::handle::{Handle, TimerHandle};
+use crate::step;
+use crate::task::Task;
+
+/// One thing to run.
+pub(crate) enum Job {
+    /// Step a task: with the exception that is kept in it, or else with nothing.
+    Step(Py<Task>),
+    /// Step a task that waited for a future, which is done.
+    Wakeup { task: Py<Task>, future: Py<Future> },
+    /// Call what a future's `add_done_callback` was given.
+    Callback { function: Py<PyAny>, context: Py<PyAny>, future: Py<Future> },
+    /// Call what the user asked for by `call_soon` and its like.
+    Handle(Py<Handle>),
+}
+
+/// Who waits for a descriptor.
+pub(crate) enum Target {
+    /// What `add_reader` or `add_writer` was given.
+    Handle(Py<Handle>),
+}
+
+impl Target {
+    pub(crate) fn traverse(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Target::Handle(handle) => visit.call(handle),
+        }
+    }
+}
+
+/// The kinds of things that the Python face queues.
+pub(crate) struct PyKinds;
+
+impl Kinds for PyKinds {
+    type Job = Job;
+    type Target = Target;
+    type Timer = Py<TimerHandle>;
+
+    fn ready(target: &Target, _fd: RawFd, _direction: Direction, _readiness: Readiness) -> Job {
+        // SAFETY: the engine is only ever lent with the GIL held, see `GilCell`.
+        let py = unsafe { Python::assume_attached() };
+        match target {
+            Target::Handle(handle) => Job::Handle(handle.clone_ref(py)),
+        }
+    }
+
+    fn expired(timer: Py<TimerHandle>) -> Result<Job, Py<TimerHandle>> {
+        // SAFETY: the engine is only ever lent with the GIL held, see `GilCell`.
+        let py = unsafe { Python::assume_attached() };
+        let timer = timer.into_bound(py);
+        timer.get().leave_queue();
+        if timer.as_super().get().is_cancelled() {
+            Err(timer.unbind())
+        } else {
+            Ok(Job::Handle(timer.into_super().unbind()))
+        }
+    }
+
+    fn is_cancelled(timer: &Py<TimerHandle>) -> bool {
+        // SAFETY: the engine is only ever lent with the GIL held, see `GilCell`.
+        let py = unsafe { Python::assume_attached() };
+        let cancelled = timer.bind(py).as_super().get().is_cancelled();
+        if cancelled {
+            timer.get().leave_queue();
+        }
+        cancelled
+    }
+}
+
+impl Job {
+    /// Runs the job. Exceptions are kept in the task or reported to the loop's handler.
+    ///
+    /// # Errors
+    /// `KeyboardInterrupt` and `SystemExit`, and what the exception handler raises.
+    #[inline]
+    pub(crate) fn run(self, py: Python<'_>, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
+        match self {
+            Job::Step(task) => step::run_step(task.bind(py)),
+            Job::Wakeup { task, future } => step::run_wakeup(task.bind(py), future.bind(py)),
+            Job::Handle(handle) => Handle::run(handle.bind(py)),
+            Job::Callback { function, context, future } => {
+                let function = function.bind(py);
+                match run_in(context.bind(py), || function.call1((&future,))) {
+                    Ok(_) => Ok(()),
+                    Err(error) => {
+                        let args = PyTuple::new(py, [future])?.unbind();
+                        let handle = Handle::new(
+                            function.clone().unbind(),
+                            args,
+                            context,
+                            event_loop.clone().unbind(),
+                            None,
+                        );
+                        Handle::failed(&Bound::new(py, handle)?, error)
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn clone_ref(&self, py: Python<'_>) -> Job {
+        match self {
+            Job::Step(task) => Job::Step(task.clone_ref(py)),
+            Job::Wakeup { task, future } => {
+                Job::Wakeup { task: task.clone_ref(py), future: future.clone_ref(py) }
+            }
+            Job::Callback { function, context, future } => Job::Callback {
+                function: function.clone_ref(py),
+                context: context.clone_ref(py),
+                future: future.clone_ref(py),
+            },
+            Job::Handle(handle) => Job::Handle(handle.clone_ref(py)),
+        }
+    }
+
+    pub(crate) fn traverse(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Job::Step(task) => visit.call(task),
+            Job::Wakeup { task, future } => {
+                visit.call(task)?;
+                visit.call(future)
+            }
+            Job::Callback { function, context, future } => {
+                visit.call(function)?;
+                visit.call(context)?;
+                visit.call(future)
+            }
+            Job::Handle(handle) => visit.call(handle),
+        }
+    }
+
+    /// The handle that stands for the job where a program looks into the queue.
+    pub(crate) fn as_handle(&self, event_loop: &Bound<'_, Loop>) -> PyResult<Py<Handle>> {
+        let py = event_loop.py();
+        let (callback, args, context) = match self {
+            Job::Handle(handle) => return Ok(handle.clone_ref(py)),
+            Job::Step(task) => step::as_callback(task.bind(py), None)?,
+            Job::Wakeup { task, future } => step::as_callback(task.bind(py), Some(future))?,
+            Job::Callback { function, context, future } => (
+                function.clone_ref(py),
+                PyTuple::new(py, [future])?.unbind(),
+                context.clone_ref(py),
+            ),
+        };
+        Py::new(py, Handle::new(callback, args, context, event_loop.clone().unbind(), None))
+    }
+}
+
+/// Reports `error`, which no task keeps, to the handler of `event_loop`.
+///
+/// # Errors
+/// `KeyboardInterrupt` and `SystemExit` themselves, and what the handler raises.
+pub(crate) fn report(event_loop: &Bound<'_, PyAny>, message: &str, error: PyErr) -> PyResult<()> {
+    let py = event_loop.py();
+    if asyncio::must_propagate(py, &error) {
+        return Err(error);
+    }
+    let context = PyDict::new(py);
+    context.set_item("message", message)?;
+    context.set_item("exception", error.into_value(py))?;
+    asyncio::call_exception_handler(event_loop, &context)
+}

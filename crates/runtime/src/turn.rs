@@ -1,0 +1,135 @@
+//! One pass of the loop.
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use boros_reactor::{Direction, Events, Poller, Time};
+
+use crate::engine::Engine;
+use crate::face::{Face, Kinds};
+use crate::inbox::Inbox;
+
+/// While jobs are ready, a look at the poller can wait this long …
+const MAX_POLL_DELAY: Duration = Duration::from_micros(50);
+/// … and this many turns.
+const MAX_SKIPPED_TURNS: u32 = 64;
+/// No wait is longer, so that a clock that was moved, or a bug in waking, shows up within a day.
+const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
+
+/// What the first half of a turn decides.
+struct Wait<K: Kinds> {
+    poller: Arc<Poller>,
+    inbox: Arc<Inbox<K::Job>>,
+    events: Events,
+    timeout: Option<Duration>,
+}
+
+/// One pass: take in what other threads sent, wait for readiness (not at all when jobs are ready), queue the
+/// jobs of ready descriptors, then those of expired timers, and run the jobs that are queued by then. What
+/// they queue waits for the next turn.
+///
+/// # Errors
+/// The first error of a job; the jobs behind it stay queued. Or that of the wait.
+pub fn turn<F: Face>(face: &F) -> Result<(), F::Error> {
+    if let Some(mut wait) = face.with(Engine::prepare) {
+        let result = face.wait(&wait.poller, &mut wait.events, wait.timeout);
+        wait.inbox.waker().finish();
+        let result = match result {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(face.failed(error)),
+            _ => Ok(()),
+        };
+        face.with(|engine| engine.dispatch(wait.events));
+        result?;
+    }
+    face.interrupted()?;
+
+    let (count, dead) = face.with(Engine::expire);
+    drop(dead);
+    for _ in 0..count {
+        let Some(job) = face.with(Engine::pop) else { break };
+        face.run(job)?;
+    }
+    Ok(())
+}
+
+impl<K: Kinds> Engine<K> {
+    /// Decides whether and how long to wait.
+    fn prepare(&mut self) -> Option<Wait<K>> {
+        self.drain_inbox();
+        let timeout = if !self.ready.is_empty() || self.stopping {
+            if self.may_skip_poll() {
+                return None;
+            }
+            Some(Duration::ZERO)
+        } else {
+            self.skipped = 0;
+            // Whoever sends from now on wakes us; what came in before is seen below.
+            self.inbox.waker().prepare();
+            if self.inbox.is_filled() {
+                Some(Duration::ZERO)
+            } else {
+                self.timers.next().map(|when| when.since(self.clock.now()).min(MAX_WAIT))
+            }
+        };
+        Some(Wait {
+            poller: Arc::clone(&self.poller),
+            inbox: Arc::clone(&self.inbox),
+            events: self.events.take().unwrap_or_default(),
+            timeout,
+        })
+    }
+
+    /// Asking the kernel costs more than a short job. While there are jobs it is asked at intervals, which
+    /// bounds how late readiness is noticed; with no descriptor waiting there is little to notice.
+    fn may_skip_poll(&mut self) -> bool {
+        self.skipped += 1;
+        if self.skipped < MAX_SKIPPED_TURNS {
+            if self.registry.len() <= self.quiet {
+                return true;
+            }
+            let now = self.clock.now();
+            if now.since(self.last_poll) < MAX_POLL_DELAY {
+                return true;
+            }
+            self.last_poll = now;
+        }
+        self.skipped = 0;
+        false
+    }
+
+    /// Queues the jobs of the descriptors that were found ready.
+    fn dispatch(&mut self, events: Events) {
+        for event in events.iter() {
+            let Some(resolved) = self.registry.resolve(event) else { continue };
+            let jobs = [
+                resolved.reader.map(|target| (target, Direction::Read)),
+                resolved.writer.map(|target| (target, Direction::Write)),
+            ];
+            for (target, direction) in jobs.into_iter().flatten() {
+                self.ready.push_back(K::ready(target, resolved.fd, direction, event.readiness));
+            }
+        }
+        self.events = Some(events);
+        self.drain_inbox();
+    }
+
+    /// Queues the jobs of the timers that are due. Answers how many jobs this turn runs, and the cancelled
+    /// timers that were in the way.
+    fn expire(&mut self) -> (usize, Vec<K::Timer>) {
+        let mut dead = Vec::new();
+        if !self.timers.is_empty() {
+            // The clock's resolution: a timer that is due within it is due.
+            let now = Time::from_nanos(self.clock.now().as_nanos().saturating_add(1));
+            while let Some(timer) = self.timers.pop_due(now) {
+                match K::expired(timer) {
+                    Ok(job) => self.ready.push_back(job),
+                    Err(timer) => {
+                        self.timers.popped_cancelled();
+                        dead.push(timer);
+                    }
+                }
+            }
+        }
+        (self.ready.len(), dead)
+    }
+}

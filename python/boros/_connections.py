@@ -1,0 +1,5 @@
+"""Connections and servers."""
+
+
+class Connections:
+    """The methods that make transports."""

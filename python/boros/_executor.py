@@ -1,0 +1,129 @@
+"""Work in threads: the executor, and the name look-ups that run in it."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import socket
+import threading
+import warnings
+from asyncio.log import logger
+
+
+class Executor:
+    """The default executor of a loop, and what blocks and therefore runs there."""
+
+    def run_in_executor(self, executor, func, *args):
+        """Run ``func(*args)`` in ``executor``, or else in the default one, and return a future."""
+        self._check_closed()
+        if self.get_debug():
+            self._check_callback(func, "run_in_executor")
+        if executor is None:
+            executor = self._default_executor
+            self._check_default_executor()
+            if executor is None:
+                executor = concurrent.futures.ThreadPoolExecutor(thread_name_prefix="asyncio")
+                self._default_executor = executor
+        return asyncio.wrap_future(executor.submit(func, *args), loop=self)
+
+    def _check_default_executor(self) -> None:
+        if self._executor_shutdown_called:
+            raise RuntimeError("Executor shutdown has been called")
+
+    def set_default_executor(self, executor) -> None:
+        """Have ``run_in_executor(None, …)`` use ``executor``, a ``ThreadPoolExecutor``."""
+        if not isinstance(executor, concurrent.futures.ThreadPoolExecutor):
+            raise TypeError("executor must be ThreadPoolExecutor instance")
+        self._default_executor = executor
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Shut the default executor down and wait for its threads, at most ``timeout`` seconds.
+
+        Warns with :exc:`RuntimeWarning` if that was not enough.
+        """
+        self._executor_shutdown_called = True
+        if self._default_executor is None:
+            return
+        future = self.create_future()
+        thread = threading.Thread(target=self._do_shutdown, args=(future,))
+        thread.start()
+        try:
+            async with asyncio.timeout(timeout):
+                await future
+        except TimeoutError:
+            warnings.warn(
+                "The executor did not finishing joining "
+                f"its threads within {timeout} seconds.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            self._default_executor.shutdown(wait=False)
+        else:
+            thread.join()
+
+    def _do_shutdown(self, future) -> None:
+        try:
+            self._default_executor.shutdown(wait=True)
+            if not self.is_closed():
+                self.call_soon_threadsafe(asyncio.futures._set_result_unless_cancelled, future, None)
+        except Exception as failure:
+            if not self.is_closed() and not future.cancelled():
+                self.call_soon_threadsafe(future.set_exception, failure)
+
+    # Names
+
+    async def getaddrinfo(self, host, port, *, family=0, type=0, proto=0, flags=0):
+        """Look a name up, as :func:`socket.getaddrinfo` does; a numeric address needs no thread."""
+        look_up = self._getaddrinfo_debug if self.get_debug() else socket.getaddrinfo
+        if is_numeric(host, port):
+            return look_up(host, port, family, type, proto, flags)
+        return await self.run_in_executor(
+            None, look_up, host, port, family, type, proto, flags
+        )
+
+    async def getnameinfo(self, sockaddr, flags=0):
+        """Look an address up, as :func:`socket.getnameinfo` does."""
+        numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+        if flags & numeric == numeric and is_numeric(*sockaddr[:2]):
+            return socket.getnameinfo(sockaddr, flags)
+        return await self.run_in_executor(None, socket.getnameinfo, sockaddr, flags)
+
+    def _getaddrinfo_debug(self, host, port, family, type, proto, flags):
+        wanted = [f"{host}:{port!r}"]
+        for name, value in (("family", family), ("type", type), ("proto", proto), ("flags", flags)):
+            if value:
+                wanted.append(f"{name}={value!r}")
+        wanted = ", ".join(wanted)
+        logger.debug("Get address info %s", wanted)
+        start = self.time()
+        addrinfo = socket.getaddrinfo(host, port, family, type, proto, flags)
+        elapsed = self.time() - start
+        message = f"Getting address info {wanted} took {elapsed * 1e3:.3f}ms: {addrinfo!r}"
+        if elapsed >= self.slow_callback_duration:
+            logger.info(message)
+        else:
+            logger.debug(message)
+        return addrinfo
+
+
+def is_numeric(host, port) -> bool:
+    """Whether looking ``host`` and ``port`` up needs neither a file nor a server."""
+    if isinstance(port, str | bytes) and not port.isdigit():
+        return False
+    if host is None:
+        return True
+    if isinstance(host, bytes):
+        try:
+            host = host.decode("ascii")
+        except UnicodeDecodeError:
+            return False
+    if not isinstance(host, str) or not host:
+        return False
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            # A scope (fe80::1%eth0) is for getaddrinfo itself to resolve, without a server.
+            socket.inet_pton(family, host.split("%", 1)[0])
+        except (OSError, ValueError):
+            continue
+        return True
+    return False
