@@ -12,10 +12,8 @@ use crate::asyncio::{self, Asyncio};
 use crate::cell::{GilCell, Slot};
 use crate::context;
 use crate::face::PyFace;
-use crate::future::Future;
 use crate::handle::{Handle, TimerHandle};
 use crate::job::{Job, PyKinds};
-use crate::task::Task;
 
 /// The native part of `boros.EventLoop`.
 ///
@@ -64,6 +62,10 @@ impl Loop {
         drop(left_over);
     }
 
+    pub(crate) fn task_factory<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.task_factory.get(py)
+    }
+
     /// Whether jobs may be queued without asking `call_soon`.
     #[inline]
     pub(crate) fn is_fast(&self) -> bool {
@@ -98,6 +100,12 @@ impl Loop {
 
     pub(crate) fn now(&self, py: Python<'_>) -> Time {
         self.engine(py, |engine| engine.clock().now()).unwrap_or_else(|| Clock::monotonic().now())
+    }
+
+    /// What `time()` answers: a subclass may have a clock of its own.
+    #[inline]
+    pub(crate) fn now_secs(this: &Bound<'_, Self>) -> PyResult<f64> {
+        Ok(this.get().now(this.py()).as_secs_f64())
     }
 
     /// Takes note that a queued timer was cancelled.
@@ -138,7 +146,7 @@ impl Loop {
         self.check_callback(callback, method)
     }
 
-    fn make_handle(
+    pub(crate) fn make_handle(
         this: &Bound<'_, Self>,
         callback: &Bound<'_, PyAny>,
         args: Bound<'_, PyTuple>,
@@ -185,7 +193,7 @@ impl Loop {
         ))
     }
 
-    fn schedule_at<'py>(
+    pub(crate) fn schedule_at<'py>(
         this: &Bound<'py, Self>,
         when: f64,
         callback: &Bound<'py, PyAny>,
@@ -246,107 +254,14 @@ impl Loop {
         Ok(event_loop)
     }
 
-    /// Has ``callback(*args)`` called in the loop's next turn, in ``context`` or a copy of the
-    /// current one. Returns a handle.
-    #[pyo3(signature = (callback, *args, context = None))]
-    fn call_soon<'py>(
-        this: &Bound<'py, Self>,
-        callback: &Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
-        context: Option<Py<PyAny>>,
-    ) -> PyResult<Bound<'py, Handle>> {
-        let py = this.py();
-        let handle = Loop::make_handle(this, callback, args, context, "call_soon")?;
-        let handle = Bound::new(py, handle)?;
-        this.get().push(py, Job::Handle(handle.clone().unbind()));
-        Ok(handle)
-    }
-
-    /// Like :meth:`call_soon`, and may be called from any thread: it wakes the loop.
-    #[pyo3(signature = (callback, *args, context = None))]
-    fn call_soon_threadsafe<'py>(
-        this: &Bound<'py, Self>,
-        callback: &Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
-        context: Option<Py<PyAny>>,
-    ) -> PyResult<Bound<'py, Handle>> {
-        let py = this.py();
-        let handle = Loop::make_handle(this, callback, args, context, "call_soon_threadsafe")?;
-        let handle = Bound::new(py, handle)?;
-        let job = Job::Handle(handle.clone().unbind());
-        // The GIL orders this with everything else that is queued; only the wait has to be ended.
-        this.get().engine(py, |engine| {
-            engine.push(job);
-            engine.inbox().wake();
-        });
-        Ok(handle)
-    }
-
     /// Queues a handle that exists.
     fn _push_handle(&self, handle: &Bound<'_, Handle>) {
         self.push(handle.py(), Job::Handle(handle.clone().unbind()));
     }
 
-    /// Has ``callback(*args)`` called ``delay`` seconds from now. Returns a handle.
-    #[pyo3(signature = (delay, callback, *args, context = None))]
-    fn call_later<'py>(
-        this: &Bound<'py, Self>,
-        delay: &Bound<'py, PyAny>,
-        callback: &Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
-        context: Option<Py<PyAny>>,
-    ) -> PyResult<Bound<'py, TimerHandle>> {
-        if delay.is_none() {
-            return Err(PyTypeError::new_err("delay must not be None"));
-        }
-        let when = this.get().now(this.py()).as_secs_f64() + delay.extract::<f64>()?;
-        Loop::schedule_at(this, when, callback, args, context, "call_later")
-    }
-
-    /// Has ``callback(*args)`` called at the time ``when`` of the loop's clock, in seconds. Returns
-    /// a handle.
-    #[pyo3(signature = (when, callback, *args, context = None))]
-    fn call_at<'py>(
-        this: &Bound<'py, Self>,
-        when: &Bound<'py, PyAny>,
-        callback: &Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
-        context: Option<Py<PyAny>>,
-    ) -> PyResult<Bound<'py, TimerHandle>> {
-        if when.is_none() {
-            return Err(PyTypeError::new_err("when cannot be None"));
-        }
-        Loop::schedule_at(this, when.extract::<f64>()?, callback, args, context, "call_at")
-    }
-
     /// The time of the loop's clock, in seconds.
     fn time(&self, py: Python<'_>) -> f64 {
         self.now(py).as_secs_f64()
-    }
-
-    /// A future of this loop.
-    fn create_future(this: &Bound<'_, Self>) -> PyResult<Future> {
-        Future::of_loop(this)
-    }
-
-    /// Wraps a coroutine in a task of this loop and schedules it.
-    ///
-    /// Raises :exc:`TypeError` for what is no coroutine, and :exc:`RuntimeError` if the loop is closed.
-    #[pyo3(signature = (coro, **kwargs))]
-    fn create_task<'py>(
-        this: &Bound<'py, Self>,
-        coro: &Bound<'py, PyAny>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let py = this.py();
-        this.get().check_open()?;
-        if let Some(factory) = this.get().task_factory.get(py) {
-            return run_factory(this, &factory, coro, kwargs);
-        }
-        let options = TaskOptions::extract(kwargs)?;
-        let task =
-            Task::spawn(this, coro, options.name.as_ref(), options.context, options.eager_start)?;
-        Ok(task.into_any())
     }
 
     /// Has tasks made by ``factory(loop, coro, **kwargs)``, or by boros again if it is None.
@@ -594,63 +509,4 @@ impl Loop {
         }
         Ok(())
     }
-}
-
-/// The keywords of `create_task`.
-#[derive(Default)]
-struct TaskOptions<'py> {
-    name: Option<Bound<'py, PyAny>>,
-    context: Option<Py<PyAny>>,
-    eager_start: bool,
-}
-
-impl<'py> TaskOptions<'py> {
-    fn extract(kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Self> {
-        let mut options = TaskOptions::default();
-        let Some(kwargs) = kwargs else { return Ok(options) };
-        for (key, value) in kwargs {
-            match key.extract::<&str>()? {
-                "name" => options.name = Some(value),
-                "context" => options.context = Some(value.unbind()),
-                "eager_start" => options.eager_start = value.is_truthy()?,
-                other => {
-                    return Err(PyTypeError::new_err(format!(
-                        "create_task() got an unexpected keyword argument '{other}'"
-                    )));
-                }
-            }
-        }
-        Ok(options)
-    }
-}
-
-/// Has the program's own factory make the task, with the arguments that its Python version passes.
-fn run_factory<'py>(
-    this: &Bound<'py, Loop>,
-    factory: &Bound<'py, PyAny>,
-    coro: &Bound<'py, PyAny>,
-    kwargs: Option<&Bound<'py, PyDict>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = this.py();
-    let version = py.version_info();
-    if version >= (3, 13, 3) {
-        return factory.call((this, coro), kwargs);
-    }
-    // Before, only the context was passed on, and the name was set afterwards.
-    let options = TaskOptions::extract(kwargs)?;
-    let task = match options.context {
-        Some(context) if !context.is_none(py) => {
-            let kwargs = PyDict::new(py);
-            kwargs.set_item(intern!(py, "context"), context)?;
-            factory.call((this, coro), Some(&kwargs))?
-        }
-        _ => factory.call1((this, coro))?,
-    };
-    if version >= (3, 13) || options.name.is_some() {
-        let set_name = task.getattr_opt(intern!(py, "set_name"))?;
-        if let Some(set_name) = set_name {
-            set_name.call1((options.name,))?;
-        }
-    }
-    Ok(task)
 }

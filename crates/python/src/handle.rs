@@ -63,11 +63,16 @@ impl Handle {
             return Ok(());
         };
         let result = run_in(&context, || {
-            // SAFETY: the GIL is held, `callback` and `args` are owned here, and the result is a new
-            // reference or NULL with an exception set.
+            // SAFETY: the GIL is held; `callback` and `args` are owned here, and a tuple's items stay where
+            // they are; the result is a new reference or NULL with an exception set.
             unsafe {
-                let result =
-                    ffi::PyObject_Call(callback.as_ptr(), args.as_ptr(), std::ptr::null_mut());
+                let items = (*args.as_ptr().cast::<ffi::PyTupleObject>()).ob_item.as_ptr();
+                let result = ffi::PyObject_Vectorcall(
+                    callback.as_ptr(),
+                    items,
+                    args.len(),
+                    std::ptr::null_mut(),
+                );
                 Bound::from_owned_ptr_or_err(py, result)
             }
         });

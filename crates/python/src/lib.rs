@@ -5,12 +5,14 @@ mod cell;
 mod context;
 mod event_loop;
 mod face;
+mod fastcall;
 mod finalizer;
 mod future;
 mod future_iter;
 mod handle;
 mod job;
 mod loop_ref;
+mod scheduling;
 mod step;
 mod task;
 mod task_list;
@@ -32,5 +34,5 @@ fn _boros(m: &Bound<'_, PyModule>) -> PyResult<()> {
     finalizer::install::<future::Future>(m.py());
     finalizer::install::<task::Task>(m.py());
     future_iter::install_slots(m.py());
-    Ok(())
+    scheduling::install(m.py())
 }

@@ -357,8 +357,8 @@ impl TaskStep {
         self.task.get(py)
     }
 
-    #[classattr]
-    fn __qualname__() -> &'static str {
+    #[getter]
+    fn __qualname__(&self) -> &'static str {
         "Task.task_step"
     }
 
@@ -408,8 +408,8 @@ impl TaskWakeup {
         self.task.get(py)
     }
 
-    #[classattr]
-    fn __qualname__() -> &'static str {
+    #[getter]
+    fn __qualname__(&self) -> &'static str {
         "Task.task_wakeup"
     }
 
