@@ -55,7 +55,7 @@ def standing(results: Results, row: Row) -> str:
     benchmark = row.benchmark
     own = results.spread(benchmark.name, loops.OURS, benchmark.metrics[0])
     if own is None:
-        return NOTHING
+        return "FAILED" if loops.OURS in results.failures[benchmark.name] else NOTHING
     ahead = results.ahead(benchmark, [i for i in row.implementations if i in loops.NAMES])
     text = "first"
     if ahead:

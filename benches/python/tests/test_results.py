@@ -53,6 +53,7 @@ def test_a_loop_that_failed_once_has_no_figures() -> None:
     results.failures[GATE]["boros"] = "WrongAnswer: 2 instead of 1"
     assert not gate(results)
     assert report.cell(results, CASE, "boros") == "failed"
+    assert report.standing(results, row("uvloop", "boros")) == "FAILED"
     assert report.notes(results) == [f"{GATE}, boros: WrongAnswer: 2 instead of 1"]
 
 
