@@ -137,10 +137,15 @@ def write_json(path: Path, judged: list[Judged], problems: list[str], head: dict
         path.write_text(text, encoding="utf-8")
 
 
-def last_line(detail: str) -> str:
-    """The line of a traceback that names the exception."""
-    traceback = detail.partition("\nOutput:\n")[0].rstrip().splitlines()
-    return traceback[-1].strip() if traceback else ""
+def in_short(judged: Judged) -> str:
+    """One line on an unexpected outcome: the exception that a traceback names, or what the worker did."""
+    outcome = judged.outcome
+    if outcome.outcome == "passed":
+        return f"listed as {judged.reason!r}"
+    if outcome.outcome == "timeout":
+        return f"no end within {outcome.seconds:g} s"
+    lines = outcome.detail.partition("\nOutput:\n")[0].strip().splitlines() or [outcome.outcome]
+    return lines[0 if outcome.outcome == "crash" else -1].strip()
 
 
 def _indent(text: str) -> str:

@@ -88,7 +88,7 @@ def run(options: argparse.Namespace, modules: list[str], known: expected.Expecte
     return judged, [test for plan in plans for test in plan]
 
 
-def find_problems(options: argparse.Namespace, judged: list, planned: list[str], known: expected.ExpectedList) -> list[str]:
+def find_problems(options: argparse.Namespace, judged: list, planned: list[str], known: expected.ExpectedList, without: tuple[str, ...]) -> list[str]:
     """What is wrong with the run as a whole: a list out of date, or tests that no longer reach the loop."""
     problems = []
     if not judged:
@@ -100,7 +100,7 @@ def find_problems(options: argparse.Namespace, judged: list, planned: list[str],
                 problems.append(f"the list names {pattern}, but no test of this Python is called so")
     if options.only or options.package != scope.PACKAGE:
         return problems
-    for module in sorted(ran - set(scope.OWN_MODULES)):
+    for module in sorted(ran.difference(without)):
         if not any(one.outcome.met for one in judged if one.outcome.module == module):
             problems.append(f"no test of {module} reached {options.loop}")
     reached = sum(one.outcome.met for one in judged)
@@ -125,12 +125,13 @@ def main(arguments: list[str]) -> int:
 
     begun = time.monotonic()
     judged, planned = run(options, modules, known, stream)
-    problems = find_problems(options, judged, planned, known)
+    without = scope.OWN_MODULES + (() if chosen.future else scope.FUTURE_MODULES)
+    problems = find_problems(options, judged, planned, known, without)
 
     print(f"\n{report.table(judged)}\n", file=stream)
     unexpected = sorted((one for one in judged if one.unexpected), key=lambda one: one.outcome.test)
     for one in unexpected:
-        print(f"{one.verdict}: {one.outcome.test}: {report.last_line(one.outcome.detail) or one.reason}", file=stream)
+        print(f"{one.verdict}: {one.outcome.test}: {report.in_short(one)}", file=stream)
     for problem in problems:
         print(f"problem: {problem}", file=stream)
     figures = report.count(judged)

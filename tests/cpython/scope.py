@@ -43,6 +43,9 @@ LATER_MODULES = (
 # Modules that need not reach the implementation at all: they test CPython's own classes with mocks.
 OWN_MODULES = ("test_transports", "test_protocols")
 
+# Modules that reach only an implementation with futures of its own.
+FUTURE_MODULES = ("test_futures",)
+
 
 @dataclasses.dataclass(frozen=True)
 class Later:
