@@ -65,7 +65,10 @@ class Progress:
         if judged.unexpected or self._verbose:
             self._clear()
             reason = f" ({judged.reason})" if judged.reason else ""
-            print(f"{judged.verdict}: {outcome.test} [{outcome.outcome}, {outcome.seconds:.2f} s]{reason}", file=self._stream)
+            print(
+                f"{judged.verdict}: {outcome.test} [{outcome.outcome}, {outcome.seconds:.2f} s]{reason}",
+                file=self._stream,
+            )
             if judged.verdict == "unexpected failure":
                 print(_indent(outcome.detail), file=self._stream)
         now = time.monotonic()
@@ -108,13 +111,17 @@ def table(judged: list[Judged]) -> str:
     for one in judged:
         by_module[one.outcome.module].append(one)
     width = max([len(name) for name in by_module] + [len("module")])
-    lines = [f"{'module':<{width}}" + "".join(f"{column:>12}" for column in COLUMNS) + f"{'reached':>12}{'seconds':>10}"]
+    lines = [
+        f"{'module':<{width}}" + "".join(f"{column:>12}" for column in COLUMNS) + f"{'reached':>12}{'seconds':>10}"
+    ]
     for name, group in [*sorted(by_module.items()), ("all", judged)]:
         figures = count(group)
         reached = sum(one.outcome.met for one in group)
         seconds = sum(one.outcome.seconds for one in group)
         lines.append(
-            f"{name:<{width}}" + "".join(f"{figures[column]:>12}" for column in COLUMNS) + f"{reached:>12}{seconds:>10.1f}"
+            f"{name:<{width}}"
+            + "".join(f"{figures[column]:>12}" for column in COLUMNS)
+            + f"{reached:>12}{seconds:>10.1f}"
         )
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ import concurrent.futures
 import fnmatch
 import os
 import platform
+import signal
 import sys
 import threading
 import time
@@ -24,15 +25,48 @@ LIST = Path(__file__).with_name("expected.toml")
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="run.py", description=__doc__)
-    parser.add_argument("--loop", choices=implementation.NAMES, default="boros", help="what to put in place of asyncio's (default: boros)")
-    parser.add_argument("--module", action="append", metavar="NAME", help="only this module, such as test_tasks; repeatable")
-    parser.add_argument("--only", action="append", metavar="PATTERN", help="only tests whose id holds this text or matches this glob; repeatable")
-    parser.add_argument("--group", choices=("default", "later", "all"), default="default", help="later: what waits for a capability of the loop (TLS, UDP, pipes, ...)")
+    parser.add_argument(
+        "--loop",
+        choices=implementation.NAMES,
+        default="boros",
+        help="what to put in place of asyncio's (default: boros)",
+    )
+    parser.add_argument(
+        "--module", action="append", metavar="NAME", help="only this module, such as test_tasks; repeatable"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="PATTERN",
+        help="only tests whose id holds this text or matches this glob; repeatable",
+    )
+    parser.add_argument(
+        "--group",
+        choices=("default", "later", "all"),
+        default="default",
+        help="later: what waits for a capability of the loop (TLS, UDP, pipes, ...)",
+    )
     parser.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="for each test (default: 30)")
-    parser.add_argument("--jobs", type=int, default=min(4, len(os.sched_getaffinity(0))), metavar="N", help="modules at a time (default: one per processor, at most 4)")
-    parser.add_argument("--expected", type=Path, metavar="FILE", help=f"list of expected non-passes (default: {LIST.name} for boros, none for other loops)")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=min(4, len(os.sched_getaffinity(0))),
+        metavar="N",
+        help="modules at a time (default: one per processor, at most 4)",
+    )
+    parser.add_argument(
+        "--expected",
+        type=Path,
+        metavar="FILE",
+        help=f"list of expected non-passes (default: {LIST.name} for boros, none for other loops)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there; - for standard output")
-    parser.add_argument("--package", default=scope.PACKAGE, metavar="NAME", help=f"where the test modules are (default: {scope.PACKAGE}; with another one, --module is needed)")
+    parser.add_argument(
+        "--package",
+        default=scope.PACKAGE,
+        metavar="NAME",
+        help=f"where the test modules are (default: {scope.PACKAGE}; with another one, --module is needed)",
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="print each test")
     options = parser.parse_args(arguments)
     if options.package != scope.PACKAGE and not options.module:
@@ -80,15 +114,22 @@ def run(options: argparse.Namespace, modules: list[str], known: expected.Expecte
         try:
             plans = list(pool.map(run_one, modules))
         except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
+            supervisor.kill_all()
             progress.end()
-            print("interrupted", file=sys.stderr)
+            print("interrupted", file=sys.stderr, flush=True)
+            # Without waiting for the threads, which would go on with new workers.
             os._exit(130)
     progress.end()
     return judged, [test for plan in plans for test in plan]
 
 
-def find_problems(options: argparse.Namespace, judged: list, planned: list[str], known: expected.ExpectedList, without: tuple[str, ...]) -> list[str]:
+def find_problems(
+    options: argparse.Namespace,
+    judged: list,
+    planned: list[str],
+    known: expected.ExpectedList,
+    without: tuple[str, ...],
+) -> list[str]:
     """What is wrong with the run as a whole: a list out of date, or tests that no longer reach the loop."""
     problems = []
     if not judged:
@@ -111,6 +152,8 @@ def find_problems(options: argparse.Namespace, judged: list, planned: list[str],
 
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
+    # A terminated run must not leave workers behind either.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         chosen = implementation.load(options.loop)
         known = expected.load(options.expected) if options.expected else expected.ExpectedList()

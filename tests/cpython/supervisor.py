@@ -17,8 +17,9 @@ WORKER = Path(__file__).with_name("worker.py")
 # What is kept of a test's output when it does not pass.
 OUTPUT_TAIL = 4000
 
-# How long a worker may be silent beyond a test's own time: the dump of its stacks is written then.
-GRACE = 2.0
+# A worker dumps its stacks and exits when a test takes too long. Outside of tests, and when it cannot, it is ended
+# after so many seconds more.
+GRACE = 3.0
 
 
 @dataclasses.dataclass
@@ -75,6 +76,7 @@ class Worker:
                 start_new_session=True,
             )
         os.close(write)
+        _live.add(self)
         self._send(
             {
                 "package": request.package,
@@ -107,12 +109,14 @@ class Worker:
             if data:
                 self._buffer += data
             elif dead or ready:
+                if stacks := self._dump.read_text(errors="replace"):
+                    return {"event": "hang", "detail": stacks}
                 return {"event": "crash", "detail": self._how_it_died()}
             now = time.monotonic()
             # A leap of the clock is a machine that was suspended, not a test that hangs.
             silent, last = silent + min(now - last, 1.0), now
             if not data and silent > timeout:
-                return {"event": "hang", "detail": self._dump.read_text(errors="replace")}
+                return {"event": "hang", "detail": "no answer"}
         line, _, self._buffer = self._buffer.partition(b"\n")
         return json.loads(line)
 
@@ -134,11 +138,8 @@ class Worker:
 
     def end(self) -> None:
         """End the worker and whatever it started."""
-        try:
-            # It leads its own session, so this reaches only its descendants.
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        self.kill()
+        _live.discard(self)
         self._process.wait()
         try:
             self._process.stdin.close()
@@ -146,12 +147,28 @@ class Worker:
             pass
         os.close(self._read)
 
+    def kill(self) -> None:
+        """Kill the worker's processes; may be called from any thread while another one follows it."""
+        try:
+            # It leads its own session, so this reaches only its descendants.
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+_live: set[Worker] = set()
+
+
+def kill_all() -> None:
+    """Kill the workers of a run that is given up."""
+    for worker in list(_live):
+        worker.kill()
+
 
 def run_module(request: Request, report: Callable[[Outcome], None]) -> list[str]:
     """Run the selected tests of one module, report each outcome, and return the ids of all the tests it has."""
     plan: list[str] | None = None
     remaining: list[str] = []
-    outside: list[dict] = []
     while True:
         with tempfile.TemporaryDirectory(prefix="test-cpython-", ignore_cleanup_errors=True) as directory:
             worker = Worker(request, Path(directory))
@@ -168,17 +185,16 @@ def run_module(request: Request, report: Callable[[Outcome], None]) -> list[str]
                     plan = first["tests"]
                     remaining = [test for test in plan if request.select(test)]
                 worker.choose(remaining)
-                finished = _follow(worker, request, remaining, outside, report)
+                finished = _follow(worker, request, remaining, report)
             finally:
                 worker.end()
         if finished or not remaining:
-            _report_outside(request, remaining, outside, report)
+            for test in remaining:
+                report(Outcome(test, "error", "it did not run"))
             return plan
 
 
-def _follow(
-    worker: Worker, request: Request, remaining: list[str], outside: list[dict], report: Callable[[Outcome], None]
-) -> bool:
+def _follow(worker: Worker, request: Request, remaining: list[str], report: Callable[[Outcome], None]) -> bool:
     """Take a worker's events until it ends; False when it did not end well and the rest needs a new one."""
     running, output = None, 0
     while True:
@@ -195,7 +211,7 @@ def _follow(
                 running = None
                 report(outcome)
             case "outside":
-                outside.append(event)
+                _report_outside(event, remaining, report)
             case "end":
                 return True
             case kind:
@@ -209,13 +225,14 @@ def _follow(
                 return False
 
 
-def _report_outside(
-    request: Request, remaining: list[str], outside: list[dict], report: Callable[[Outcome], None]
-) -> None:
-    """Report what setUpModule, setUpClass and their counterparts did, and the tests that did not run for it."""
-    outcome = max((event["outcome"] for event in outside), key=("skipped", "failed", "error").index, default="error")
-    detail = "\n".join(f"{event['where']}: {event['detail']}" for event in outside) or "it did not run"
-    for test in remaining:
-        report(Outcome(test, outcome, detail))
-    if outside and not remaining and outcome != "skipped":
-        report(Outcome(f"{request.module}.(outside of tests)", outcome, detail))
+def _report_outside(event: dict, remaining: list[str], report: Callable[[Outcome], None]) -> None:
+    """Report what setUpModule, setUpClass or their counterparts did: a set-up's tests do not run."""
+    detail = f"{event['method']} of {event['where']}: {event['detail']}"
+    prevented = []
+    if event["method"].startswith("setUp"):
+        prevented = [test for test in remaining if test.startswith(event["where"] + ".")]
+    for test in prevented:
+        remaining.remove(test)
+        report(Outcome(test, event["outcome"], detail))
+    if not prevented:
+        report(Outcome(f"{event['where']}.({event['method']})", event["outcome"], detail))

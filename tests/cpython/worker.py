@@ -18,8 +18,8 @@ import unittest
 import implementation
 from substitute import Meter, Substitution
 
-# From good to bad: a test that was reported more than once (subtests, cleanups) counts as the worst.
-SEVERITY = ("passed", "skipped", "failed", "error")
+# A test that was reported more than once (subtests, cleanups) counts as the last of these.
+SEVERITY = ("none", "skipped", "passed", "failed", "error")
 
 
 class EventWriter:
@@ -39,7 +39,7 @@ class EventWriter:
 
 
 class ReportingResult(unittest.TestResult):
-    """Reports each test as it starts and ends, and bounds its time by a dump of all stacks."""
+    """Reports each test as it starts and ends, and bounds its time: at its end all stacks are dumped."""
 
     def __init__(self, events: EventWriter, meter: Meter, prefix: str, timeout: float, dump) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class ReportingResult(unittest.TestResult):
 
     def _clear(self) -> None:
         # Also after each test: CPython 3.12.1 does not start the tests of a skipped class, but stops them.
-        self._outcome = "passed"
+        self._outcome = "none"
         self._details: list[str] = []
         self._started: float | None = None
         self._meter.reset()
@@ -67,11 +67,14 @@ class ReportingResult(unittest.TestResult):
         self._dump.truncate()
         self._events.write("start", test=self.name(test), output=os.lseek(1, 0, os.SEEK_END))
         self._started = time.monotonic()
-        faulthandler.dump_traceback_later(self._timeout, file=self._dump)
+        # Ends this process too: a hung test cannot be got rid of in any other way.
+        faulthandler.dump_traceback_later(self._timeout, exit=True, file=self._dump)
 
     def stopTest(self, test):
         faulthandler.cancel_dump_traceback_later()
         super().stopTest(test)
+        if self._outcome == "none":
+            return  # an exception is on its way that ends the run: the supervisor is told of that
         seconds = 0.0 if self._started is None else time.monotonic() - self._started
         self._events.write(
             "done",
@@ -88,13 +91,23 @@ class ReportingResult(unittest.TestResult):
 
     def _note(self, test, outcome: str, detail: str) -> None:
         if not isinstance(test, unittest.TestCase):
-            # setUpClass, setUpModule or their counterparts
-            self._events.write("outside", where=test.id(), outcome=outcome, detail=detail)
+            # "setUpClass (package.module.Class)", or setUpModule or their counterparts
+            method, _, where = test.id().rstrip(")").partition(" (")
+            where = where.removeprefix(self._prefix)
+            self._events.write("outside", method=method, where=where, outcome=outcome, detail=detail)
             return
         if SEVERITY.index(outcome) > SEVERITY.index(self._outcome):
             self._outcome = outcome
         if detail:
             self._details.append(detail)
+
+    def addSuccess(self, test):
+        super().addSuccess(test)
+        self._note(test, "passed", "")
+
+    def addExpectedFailure(self, test, err):
+        super().addExpectedFailure(test, err)
+        self._note(test, "passed", "")
 
     def addError(self, test, err):
         super().addError(test, err)
@@ -144,9 +157,8 @@ def run(request: dict, events: EventWriter) -> None:
     prefix = package + "." if package else ""
     try:
         module = importlib.import_module(prefix + request["module"])
-    except unittest.SkipTest as skipped:
+    except unittest.SkipTest:
         events.write("plan", tests=[])
-        events.write("outside", where="import", outcome="skipped", detail=str(skipped))
         return
     substitution.adapt(module)
     tests = list(_flatten(unittest.defaultTestLoader.loadTestsFromModule(module)))
