@@ -14,6 +14,7 @@ use crate::context;
 use crate::face::PyFace;
 use crate::handle::{Handle, TimerHandle};
 use crate::job::{Job, PyKinds};
+use crate::pool;
 
 /// The native part of `boros.EventLoop`.
 ///
@@ -203,7 +204,7 @@ impl Loop {
     ) -> PyResult<Bound<'py, TimerHandle>> {
         let py = this.py();
         let handle = Loop::make_handle(this, callback, args, context, method)?;
-        let timer = Bound::new(py, TimerHandle::new(handle, when))?;
+        let timer: Bound<'_, TimerHandle> = pool::create(py, (handle, TimerHandle::new(when)))?;
         let queued = timer.clone().unbind();
         this.get().engine(py, |engine| engine.push_timer(Time::from_secs_f64(when), queued));
         Ok(timer)

@@ -88,19 +88,22 @@ impl Job {
     #[inline]
     pub(crate) fn run(self, py: Python<'_>, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
         match self {
-            Job::Step(task) => step::run_step(task.bind(py)),
-            Job::Wakeup { task, future } => step::run_wakeup(task.bind(py), future.bind(py)),
-            Job::Handle(handle) => Handle::run(handle.bind(py)),
+            Job::Step(task) => step::run_step(&task.into_bound(py)),
+            Job::Wakeup { task, future } => {
+                step::run_wakeup(&task.into_bound(py), &future.into_bound(py))
+            }
+            Job::Handle(handle) => Handle::run(&handle.into_bound(py)),
             Job::Callback { function, context, future } => {
-                let function = function.bind(py);
-                match run_in(context.bind(py), || function.call1((&future,))) {
+                let (function, context, future) =
+                    (function.into_bound(py), context.into_bound(py), future.into_bound(py));
+                match run_in(&context, || function.call1((&future,))) {
                     Ok(_) => Ok(()),
                     Err(error) => {
                         let args = PyTuple::new(py, [future])?.unbind();
                         let handle = Handle::new(
-                            function.clone().unbind(),
+                            function.unbind(),
                             args,
-                            context,
+                            context.unbind(),
                             event_loop.clone().unbind(),
                             None,
                         );

@@ -12,6 +12,7 @@ mod future_iter;
 mod handle;
 mod job;
 mod loop_ref;
+mod pool;
 mod scheduling;
 mod step;
 mod task;
@@ -33,6 +34,11 @@ fn _boros(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(task::pending_tasks, m)?)?;
     finalizer::install::<future::Future>(m.py());
     finalizer::install::<task::Task>(m.py());
+    pool::install::<future::Future>(m.py());
+    pool::install::<future_iter::FutureIter>(m.py());
+    pool::install::<task::Task>(m.py());
+    pool::install::<handle::Handle>(m.py());
+    pool::install::<handle::TimerHandle>(m.py());
     future_iter::install_slots(m.py());
     scheduling::install(m.py())
 }

@@ -10,6 +10,7 @@ use crate::event_loop::Loop;
 use crate::fastcall::{self, Args, FastMethod};
 use crate::future::Future;
 use crate::job::Job;
+use crate::pool;
 use crate::task::Task;
 
 /// The `context` keyword, which all of them take.
@@ -37,7 +38,7 @@ impl FastMethod for CallSoon {
         let callback = args.required(0, "call_soon", "callback")?;
         let context = context_keyword(&args, "call_soon")?;
         let handle = Loop::make_handle(this, &callback, args.rest(1)?, context, "call_soon")?;
-        let handle = Bound::new(this.py(), handle)?;
+        let handle = pool::create(this.py(), handle)?;
         this.get().push(this.py(), Job::Handle(handle.clone().unbind()));
         Ok(handle.into_any())
     }
@@ -57,7 +58,7 @@ impl FastMethod for CallSoonThreadsafe {
         let callback = args.required(0, method, "callback")?;
         let context = context_keyword(&args, method)?;
         let handle = Loop::make_handle(this, &callback, args.rest(1)?, context, method)?;
-        let handle = Bound::new(this.py(), handle)?;
+        let handle = pool::create(this.py(), handle)?;
         let job = Job::Handle(handle.clone().unbind());
         // The GIL orders this with everything else that is queued; only the wait has to be ended.
         this.get().engine(this.py(), |engine| {
@@ -124,7 +125,7 @@ impl FastMethod for CreateFuture {
             return Err(PyTypeError::new_err("create_future() takes no arguments"));
         }
         args.keywords("create_future", |_, _| Ok(false))?;
-        Ok(Bound::new(this.py(), Future::of_loop(this)?)?.into_any())
+        Ok(pool::create::<Future>(this.py(), Future::of_loop(this)?)?.into_any())
     }
 }
 
