@@ -15,6 +15,7 @@ use crate::face::PyFace;
 use crate::handle::{Handle, TimerHandle};
 use crate::job::{Job, PyKinds};
 use crate::pool;
+use crate::task::Task;
 
 /// The native part of `boros.EventLoop`.
 ///
@@ -35,6 +36,9 @@ pub(crate) struct Loop {
     fast: AtomicBool,
     /// Seconds, as the bits of an `f64`.
     slow_callback_duration: AtomicU64,
+    /// The task of the last step, which is still the loop's current one in the interpreter's record: the
+    /// next step of a task overwrites it, and everything else has it cleared first.
+    left_task: Slot<Task>,
     /// In debug mode, what is being run.
     current_handle: Slot<Handle>,
 }
@@ -75,6 +79,47 @@ impl Loop {
 
     pub(crate) fn is_debug(&self) -> bool {
         self.debug.load(Relaxed)
+    }
+
+    /// Makes `task` the current one for a step.
+    ///
+    /// # Errors
+    /// A `RuntimeError` when another task of the loop is being executed.
+    #[inline]
+    pub(crate) fn enter_task(this: &Bound<'_, Self>, task: &Bound<'_, Task>) -> PyResult<()> {
+        let py = this.py();
+        let event_loop = this.get();
+        if event_loop.left_task.holds(task) {
+            return Ok(());
+        }
+        if event_loop.left_task.is_some(py) {
+            event_loop.left_task.set(py, None);
+            return asyncio::swap_current_task(py, this, Some(task.as_any())).map(drop);
+        }
+        asyncio::enter_task(py, this, task.as_any())
+    }
+
+    /// Takes note that the step of `task`, the current one, has ended.
+    #[inline]
+    pub(crate) fn leave_task(&self, task: &Bound<'_, Task>) {
+        if !self.left_task.holds(task) {
+            self.left_task.set(task.py(), Some(task.clone().unbind()));
+        }
+    }
+
+    /// Makes the interpreter's record say that no task is current.
+    ///
+    /// # Errors
+    /// What the interpreter raises.
+    #[inline]
+    pub(crate) fn clear_left_task(this: &Bound<'_, Self>) -> PyResult<()> {
+        match this.get().left_task.take(this.py()) {
+            None => Ok(()),
+            Some(task) => {
+                let _task = task.into_bound(this.py());
+                asyncio::swap_current_task(this.py(), this, None).map(drop)
+            }
+        }
     }
 
     pub(crate) fn set_current_handle(&self, py: Python<'_>, handle: Option<Py<Handle>>) {
@@ -249,6 +294,7 @@ impl Loop {
             overridden: AtomicBool::new(overridden),
             fast: AtomicBool::new(false),
             slow_callback_duration: AtomicU64::new(0.1f64.to_bits()),
+            left_task: Slot::empty(),
             current_handle: Slot::empty(),
         };
         event_loop.update_fast();
@@ -362,6 +408,7 @@ impl Loop {
                 break Ok(());
             }
         };
+        let result = result.and(Loop::clear_left_task(this));
         event_loop.engine(py, Engine::take_stop);
         event_loop.thread_id.store(0, Relaxed);
         let left = asyncio.set_running_loop.call1(py, (py.None(),));
@@ -371,7 +418,7 @@ impl Loop {
     /// One turn, for programs that drive the loop themselves.
     fn _run_once(this: &Bound<'_, Self>) -> PyResult<()> {
         this.get().check_open()?;
-        turn(&PyFace::new(this))
+        turn(&PyFace::new(this)).and(Loop::clear_left_task(this))
     }
 
     /// Closes what the native part owns. Answers False if that was done already.
@@ -463,6 +510,7 @@ impl Loop {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.task_factory.traverse(visit)?;
         self.current_handle.traverse(visit)?;
+        self.left_task.traverse(visit)?;
         self.engine
             .inspect(|engine| {
                 let Some(engine) = engine else { return Ok(()) };

@@ -88,12 +88,16 @@ impl Job {
     #[inline]
     pub(crate) fn run(self, py: Python<'_>, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
         match self {
-            Job::Step(task) => step::run_step(&task.into_bound(py)),
+            Job::Step(task) => step::run_step(event_loop, &task.into_bound(py)),
             Job::Wakeup { task, future } => {
-                step::run_wakeup(&task.into_bound(py), &future.into_bound(py))
+                step::run_wakeup(event_loop, &task.into_bound(py), &future.into_bound(py))
             }
-            Job::Handle(handle) => Handle::run(&handle.into_bound(py)),
+            Job::Handle(handle) => {
+                Loop::clear_left_task(event_loop)?;
+                Handle::run(&handle.into_bound(py))
+            }
             Job::Callback { function, context, future } => {
+                Loop::clear_left_task(event_loop)?;
                 let (function, context, future) =
                     (function.into_bound(py), context.into_bound(py), future.into_bound(py));
                 match run_in(&context, || function.call1((&future,))) {

@@ -10,7 +10,7 @@ use pyo3::{PyClass, ffi};
 use crate::cell::GilCell;
 
 /// How many objects of a class are kept.
-const CAPACITY: usize = 256;
+const CAPACITY: usize = 1024;
 
 /// The kept objects of one class.
 pub(crate) struct Pool {
