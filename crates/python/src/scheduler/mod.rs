@@ -177,10 +177,11 @@ impl Scheduler {
             }
             Err(error) => {
                 self.finish(&routine);
-                let value = error.value(py).clone().into_any();
+                // Not `value`: up to 3.11 that one would lack its traceback.
+                let value = error.into_value(py).into_bound(py).into_any();
                 self.failures.bind(py).set_item(id, &value)?;
-                if !error.is_instance_of::<PyException>(py) {
-                    fatal = Some(error);
+                if !value.is_instance_of::<PyException>() {
+                    fatal = Some(PyErr::from_value(value.clone()));
                 }
                 (Outcome::Raised, value.unbind())
             }
