@@ -111,7 +111,7 @@ def nothing_left_behind(request: pytest.FixtureRequest, _reports: Reports) -> It
 
 @pytest.fixture(params=sorted(LOOPS))
 def loop_kind(request: pytest.FixtureRequest) -> str:
-    """"asyncio" and "boros" in turn."""
+    """ "asyncio" and "boros" in turn."""
     return request.param
 
 

@@ -14,7 +14,6 @@ import asyncio
 import asyncio.subprocess
 import collections.abc
 import functools
-import importlib.machinery
 import inspect
 import sys
 import threading
@@ -22,14 +21,14 @@ import types
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from typing import Any
 
-from . import policy
+from . import _aiohttp, policy
+from ._patches import Patches
 from .loop import EventLoop
 from .loop import Task as _BorosTask
 from .runners import new_event_loop
 
 __all__ = ("coroutine", "disable", "enable")
 
-_MISSING = object()
 _CPythonTask = asyncio.Task
 # What asyncio.iscoroutinefunction looks for, as long as it does.
 _MARK = getattr(asyncio.coroutines, "_is_coroutine", True)
@@ -101,7 +100,8 @@ def _awaiting(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         result = function(*args, **kwargs)
         if inspect.isgenerator(result) or inspect.iscoroutine(result) or asyncio.isfuture(result):
-            return (yield from result)
+            future: Any = result
+            return (yield from future)
         if isinstance(result, Awaitable):
             return (yield from result.__await__())
         return result
@@ -122,23 +122,9 @@ def _from_generators(make: Callable[..., Any], function: Callable[..., Any]) -> 
     return wrapper
 
 
-class _Patches:
-    """Attributes that were replaced, and what they were."""
-
-    def __init__(self) -> None:
-        self._undo: list[tuple[Any, str, Any]] = []
-
-    def set(self, owner: Any, name: str, value: Any) -> None:
-        self._undo.append((owner, name, vars(owner).get(name, _MISSING)))
-        setattr(owner, name, value)
-
-    def undo(self) -> None:
-        while self._undo:
-            owner, name, value = self._undo.pop()
-            if value is _MISSING:
-                delattr(owner, name)
-            else:
-                setattr(owner, name, value)
+def _from_generator(generator: Any) -> _Coroutine:
+    """A plain generator as a coroutine, as all of them once were."""
+    return _Coroutine(generator, generator)
 
 
 class _CompatPolicy(policy.EventLoopPolicy):
@@ -182,16 +168,26 @@ class _TaskType(type(_CPythonTask)):  # type: ignore[misc]
     """Makes :class:`Task` stand for every task: instances, subclasses, calls."""
 
     def __instancecheck__(cls, instance: object) -> bool:
-        return isinstance(instance, _CPythonTask) if cls is Task else super().__instancecheck__(instance)
+        return (
+            isinstance(instance, _CPythonTask)
+            if cls is Task
+            else super().__instancecheck__(instance)
+        )
 
     def __subclasscheck__(cls, subclass: type) -> bool:
-        return issubclass(subclass, _CPythonTask) if cls is Task else super().__subclasscheck__(subclass)
+        return (
+            issubclass(subclass, _CPythonTask)
+            if cls is Task
+            else super().__subclasscheck__(subclass)
+        )
 
-    def __call__(cls, coro: Any, *, loop: asyncio.AbstractEventLoop | None = None, **options: Any) -> Any:
+    def __call__(
+        cls, coro: Any, *, loop: asyncio.AbstractEventLoop | None = None, **options: Any
+    ) -> Any:
         if loop is None:
             loop = asyncio.get_event_loop()
         if inspect.isgenerator(coro):
-            coro = _Coroutine(coro, coro)
+            coro = _from_generator(coro)
         if cls is Task:
             kind = _BorosTask if isinstance(loop, EventLoop) else _CPythonTask
             return kind(coro, loop=loop, **options)
@@ -234,7 +230,7 @@ def _ensure_future(
     one: Any, *, loop: asyncio.AbstractEventLoop | None = None
 ) -> asyncio.Future[Any]:
     if inspect.isgenerator(one):
-        one = _Coroutine(one, one)
+        one = _from_generator(one)
     return asyncio.tasks.ensure_future(one, loop=loop)
 
 
@@ -275,7 +271,8 @@ def _wait(
 ) -> Generator[Any, Any, Any]:
     if not (asyncio.isfuture(fs) or asyncio.iscoroutine(fs)):
         fs = _futures(fs, None)
-    return (yield from asyncio.tasks.wait(fs, timeout=timeout, return_when=return_when))
+    waiting: Any = asyncio.tasks.wait(fs, timeout=timeout, return_when=return_when)
+    return (yield from waiting)
 
 
 def _shield(arg: Any, *, loop: asyncio.AbstractEventLoop | None = None) -> asyncio.Future[Any]:
@@ -283,7 +280,10 @@ def _shield(arg: Any, *, loop: asyncio.AbstractEventLoop | None = None) -> async
 
 
 def _as_completed(
-    fs: Iterable[Any], *, loop: asyncio.AbstractEventLoop | None = None, timeout: float | None = None
+    fs: Iterable[Any],
+    *,
+    loop: asyncio.AbstractEventLoop | None = None,
+    timeout: float | None = None,
 ) -> Any:
     return asyncio.tasks.as_completed(_futures(fs, loop), timeout=timeout)
 
@@ -336,7 +336,13 @@ _FUNCTIONS = (
     "create_subprocess_shell",
 )
 
-_LOCKS = (asyncio.Lock, asyncio.Event, asyncio.Condition, asyncio.Semaphore, asyncio.BoundedSemaphore)
+_LOCKS: tuple[Any, ...] = (
+    asyncio.Lock,
+    asyncio.Event,
+    asyncio.Condition,
+    asyncio.Semaphore,
+    asyncio.BoundedSemaphore,
+)
 
 # Coroutine methods that plain generators may yield from again.
 _METHODS: dict[type, tuple[str, ...]] = {
@@ -351,7 +357,7 @@ _METHODS: dict[type, tuple[str, ...]] = {
 }
 
 
-def _patch_asyncio(patches: _Patches) -> None:
+def _patch_asyncio(patches: Patches) -> None:
     coroutines = asyncio.coroutines
     patches.set(asyncio, "coroutine", coroutine)
     patches.set(coroutines, "coroutine", coroutine)
@@ -392,70 +398,12 @@ def _patch_asyncio(patches: _Patches) -> None:
         patches.set(asyncio.events, "get_event_loop", get)
 
 
-async def _respond(request: Any) -> Any:
-    """Make an aiohttp request outside an ``async with``, and return the response."""
-    try:
-        response = await request._coro
-    except BaseException:
-        await request._session.close()
-        raise
-    # From here on the response keeps the connection, and releases it when it
-    # is read, closed or dropped; nothing is left for the session to close.
-    request._session.detach()
-    return response
-
-
-def _patch_aiohttp(patches: _Patches, client: types.ModuleType) -> None:
-    """Let ``yield from aiohttp.request(…)`` be the response."""
-    request = getattr(client, "_SessionRequestContextManager", None)
-    if request is not None and not hasattr(request, "__await__"):
-
-        def respond(self: Any) -> Any:
-            return _respond(self).__await__()
-
-        patches.set(request, "__await__", respond)
-        patches.set(request, "__iter__", respond)
-
-
-class _AiohttpFinder:
-    """Has ``aiohttp.client`` patched at the end of its import, should that ever come."""
-
-    def __init__(self, patches: _Patches) -> None:
-        self._patches = patches
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name != "aiohttp.client":
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        loader = spec.loader if spec is not None else None
-        if spec is None or loader is None:
-            return None
-        spec.loader = _AiohttpLoader(loader, self._patches)  # type: ignore[assignment]
-        return spec
-
-
-class _AiohttpLoader:
-    """Loads as *loader* does, then patches and is gone."""
-
-    def __init__(self, loader: Any, patches: _Patches) -> None:
-        self._loader = loader
-        self._patches = patches
-
-    def create_module(self, spec: Any) -> Any:
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module: Any) -> None:
-        module.__loader__ = module.__spec__.loader = self._loader
-        self._loader.exec_module(module)
-        _patch_aiohttp(self._patches, module)
-
-
 class _Enabled:
     """What :func:`enable` did, to be undone."""
 
     def __init__(self) -> None:
-        self._patches = _Patches()
-        self._finder = _AiohttpFinder(self._patches)
+        self._patches = Patches()
+        self._finder = _aiohttp.Finder(self._patches)
         self._policy: Any = None
         self._previous: Any = None
 
@@ -468,7 +416,7 @@ class _Enabled:
             policy.install()
         client = sys.modules.get("aiohttp.client")
         if client is not None:
-            _patch_aiohttp(self._patches, client)
+            _aiohttp.patch(self._patches, client)
         sys.meta_path.insert(0, self._finder)  # type: ignore[arg-type]
 
     def undo(self) -> None:
@@ -480,8 +428,9 @@ class _Enabled:
             policy.set_policy(self._previous)
         self._patches.undo()
         # asyncio remembers types that it has once found to be coroutines.
-        seen = getattr(asyncio.coroutines, "_iscoroutine_typecache", None)
-        if seen is not None and types.GeneratorType not in asyncio.coroutines._COROUTINE_TYPES:
+        coroutines: Any = asyncio.coroutines
+        seen = getattr(coroutines, "_iscoroutine_typecache", None)
+        if seen is not None and types.GeneratorType not in coroutines._COROUTINE_TYPES:
             seen.discard(types.GeneratorType)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from .loop import EventLoop
 
@@ -24,7 +24,7 @@ def new_event_loop() -> EventLoop:
 
 
 def run(
-    main: Awaitable[_T],
+    main: Coroutine[Any, Any, _T],
     *,
     debug: bool | None = None,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,

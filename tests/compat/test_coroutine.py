@@ -26,7 +26,11 @@ def old(value):
 
 def test_runs_as_a_task_and_under_await(run):
     async def main():
-        return await old(1), await asyncio.ensure_future(old(2)), await asyncio.gather(old(3), old(4))
+        return (
+            await old(1),
+            await asyncio.ensure_future(old(2)),
+            await asyncio.gather(old(3), old(4)),
+        )
 
     assert run(main()) == (1, 2, [3, 4])
 
@@ -100,7 +104,13 @@ def test_plain_functions_are_awaited_for_what_they_return(run):
     async def main():
         future = asyncio.get_running_loop().create_future()
         future.set_result("future")
-        makers = [lambda: future, generator, Awaitable, lambda: modern("coroutine"), lambda: "value"]
+        makers = [
+            lambda: future,
+            generator,
+            Awaitable,
+            lambda: modern("coroutine"),
+            lambda: "value",
+        ]
         return [await returns(make) for make in makers]
 
     assert run(main()) == ["future", "generator", "awaitable", "coroutine", "value"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.subprocess
+import contextlib
 import subprocess
 import sys
 import threading
@@ -25,11 +26,9 @@ def enabled():
             yield
             made = getattr(policy.current_policy(), "_chosen", threading.local())
             if getattr(made, "yes", False):
-                try:
+                # The program may have set "none".
+                with contextlib.suppress(RuntimeError):
                     asyncio.get_event_loop().close()
-                except RuntimeError:
-                    # The program has set "none".
-                    pass
         finally:
             compat.disable()
 
@@ -99,7 +98,11 @@ def test_tasks_outside_the_loop():
         yield from asyncio.sleep(0)
         return 2 * x
 
-    tasks = [asyncio.Task(double(1)), asyncio.ensure_future(double(2)), getattr(asyncio, "async")(double(3))]
+    tasks = [
+        asyncio.Task(double(1)),
+        asyncio.ensure_future(double(2)),
+        getattr(asyncio, "async")(double(3)),
+    ]
     assert all(isinstance(task, asyncio.Task) for task in tasks)
     assert isinstance(tasks[0], boros.Task)
     loop = asyncio.get_event_loop()
@@ -150,7 +153,10 @@ def test_undecorated_generators_are_coroutines():
     assert asyncio.iscoroutine(helper(1))
     task = asyncio.Task(helper(2))
     assert loop.run_until_complete(task) == 2
-    assert loop.run_until_complete(asyncio.gather(helper(3), asyncio.ensure_future(helper(4)))) == [3, 4]
+    assert loop.run_until_complete(asyncio.gather(helper(3), asyncio.ensure_future(helper(4)))) == [
+        3,
+        4,
+    ]
 
 
 def test_loop_arguments_of_functions():
@@ -472,7 +478,7 @@ loop = asyncio.get_event_loop()
 print(loop.run_until_complete(asyncio.gather(fetch(0), fetch(10), fetch(3000000))))
 loop.run_until_complete(drop())
 print(loop.run_until_complete(refused()), loop.run_until_complete(modern()))
-print(aiohttp.client.__loader__.__class__.__name__, aiohttp.client.__spec__.loader.__class__.__name__)
+print(type(aiohttp.client.__loader__).__name__, type(aiohttp.client.__spec__.loader).__name__)
 import gc
 gc.collect()
 loop.run_until_complete(asyncio.sleep(0))

@@ -85,7 +85,9 @@ SHOW = """
 """
 
 
-@pytest.mark.parametrize("spelling", ["program.py", "./program.py", "../{dir}//program.py", "{abs}"])
+@pytest.mark.parametrize(
+    "spelling", ["program.py", "./program.py", "../{dir}//program.py", "{abs}"]
+)
 @pytest.mark.parametrize("end", ["", "sys.exit(3)", "raise KeyError(1)"])
 def test_script_sees_the_same_surroundings(script, tmp_path, spelling, end):
     script(SHOW + "    " + end)
@@ -128,7 +130,9 @@ def test_compiled_file(script, tmp_path):
     assert "Bad magic number" in same(["bad.pyc"], cwd=tmp_path).stderr
 
 
-@pytest.mark.parametrize("words", [["-m", "program"], ["-mprogram"], ["-m", "pack"], ["-m", "pack.mod"]])
+@pytest.mark.parametrize(
+    "words", [["-m", "program"], ["-mprogram"], ["-m", "pack"], ["-m", "pack.mod"]]
+)
 @pytest.mark.parametrize("end", ["", "1/0", "sys.exit('bye')"])
 def test_module(script, tmp_path, words, end):
     for name in ("program.py", "pack/__main__.py", "pack/mod.py"):
@@ -137,7 +141,9 @@ def test_module(script, tmp_path, words, end):
     same([*words, "-c", "--compat"], cwd=tmp_path)
 
 
-@pytest.mark.parametrize("name", ["missing", "missing.sub", "missing.py", ".relative", "bare", "broken"])
+@pytest.mark.parametrize(
+    "name", ["missing", "missing.sub", "missing.py", ".relative", "bare", "broken"]
+)
 def test_module_that_cannot_be_run(script, tmp_path, name):
     script("", "bare/__init__.py")
     script("import nothing_of_the_kind", "broken.py")
@@ -261,6 +267,9 @@ def test_options_of_the_interpreter(script, tmp_path, options):
 def test_script_that_is_not_there(tmp_path):
     assert same(["nothing.py"], cwd=tmp_path).status == 2
     assert same(["no/such/dir/nothing.py", "-m"], cwd=tmp_path).status == 2
+    assert same(["n" * 300], cwd=tmp_path).status == 2
+    (tmp_path / "loop.py").symlink_to("loop.py")
+    assert same(["loop.py"], cwd=tmp_path).status == 2
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -342,7 +351,12 @@ def test_asyncio_hands_out_boros(script, tmp_path, text):
             runner.run(main())
     """
     script(code)
-    words = {"": ["program.py"], "-m program": ["-m", "program"], "-c code": ["-c", code], "stdin": []}
+    words = {
+        "": ["program.py"],
+        "-m program": ["-m", "program"],
+        "-c code": ["-c", code],
+        "stdin": [],
+    }
     done = launch(words[text], cwd=tmp_path, boros=("-m", "boros"), stdin=code.encode())
     assert done.stdout == "boros EventLoop\n" * 3
     assert not done.stderr and not done.status
@@ -384,8 +398,11 @@ def test_prompt_at_a_terminal(tmp_path):
         environment = {**os.environ, "PYTHONPATH": PACKAGE, "TERM": "dumb"}
         process = subprocess.Popen(
             [sys.executable, "-m", "boros"],
-            stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=environment, cwd=tmp_path,
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            cwd=tmp_path,
         )
         os.write(ours, b"import asyncio; print(__name__, asyncio.new_event_loop())\nexit(5)\n")
         output, _ = process.communicate(timeout=20)

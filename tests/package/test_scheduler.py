@@ -152,7 +152,9 @@ def test_tasks_add_tasks():
 
     scheduler.add(tree(6))
     scheduler.run_until_complete()
-    assert sorted(scheduler.results.values()) == sorted(d for d in range(7) for _ in range(2 ** (6 - d)))
+    assert sorted(scheduler.results.values()) == sorted(
+        d for d in range(7) for _ in range(2 ** (6 - d))
+    )
 
 
 def test_executable_tasks_are_in_the_order_of_their_turns():
@@ -392,7 +394,7 @@ def test_each_task_has_its_own_context():
     scheduler.run_until_complete()
     assert list(scheduler.results.values()) == [("outside", "a"), ("outside", "b"), ("given", "c")]
     assert variable.get() == "outside" and mine[variable] == "c"
-    with pytest.raises(TypeError, match="contextvars.Context"):
+    with pytest.raises(TypeError, match=r"contextvars\.Context"):
         scheduler.add(count(1), context={})
 
 
