@@ -6,8 +6,9 @@ mod step;
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use boros_reactor::{Clock, Time};
 use pyo3::exceptions::{PyException, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -20,10 +21,8 @@ use round_robin::RoundRobin;
 use sleep::Sleep;
 use step::{Outcome, Step, print};
 
-#[allow(clippy::disallowed_methods, reason = "the one place of this module that reads time")]
-fn now() -> Instant {
-    Instant::now()
-}
+/// Sleeps are made of naps of at most this, which the system's timer can take.
+const LONGEST_NAP: Duration = Duration::from_secs(24 * 3600);
 
 /// A task of a `Scheduler`: its `id` and its `routine`, the generator.
 #[pyclass(module = "boros.scheduler", frozen)]
@@ -81,7 +80,7 @@ fn callable(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
 
 /// What changes while a scheduler lives. No Python code runs while it is locked.
 struct State {
-    queue: RoundRobin<Py<ScheduledTask>, Instant>,
+    queue: RoundRobin<Py<ScheduledTask>, Time>,
     /// The addresses of the generators of unfinished tasks, which are alive.
     unfinished: HashSet<usize>,
     next_id: u64,
@@ -102,6 +101,7 @@ struct State {
 /// For one thread: another thread's calls are harmless but do not end a sleep.
 #[pyclass(module = "boros", frozen, subclass, weakref)]
 pub(crate) struct Scheduler {
+    clock: Clock,
     state: Mutex<State>,
     /// What the tasks that are done returned, by id.
     #[pyo3(get)]
@@ -119,10 +119,10 @@ impl Scheduler {
     }
 
     /// The task whose turn it is, and whether any sleeps instead.
-    fn pop(&self) -> Result<Py<ScheduledTask>, Option<Instant>> {
+    fn pop(&self) -> Result<Py<ScheduledTask>, Option<Time>> {
         let mut state = self.state();
         if state.queue.next_deadline().is_some() {
-            state.queue.wake(now());
+            state.queue.wake(self.clock.now());
         }
         state.queue.pop().ok_or_else(|| state.queue.next_deadline())
     }
@@ -134,7 +134,7 @@ impl Scheduler {
             py.check_signals()?;
             match self.pop() {
                 Ok(task) => self.turn(py, task)?,
-                Err(Some(deadline)) => pause(py, deadline)?,
+                Err(Some(deadline)) => pause(py, deadline.since(self.clock.now()))?,
                 Err(None) => return Ok(()),
             }
         }
@@ -151,9 +151,9 @@ impl Scheduler {
             return Err(error);
         }
         let timed = self.blocking_threshold.is_some() || matches!(trace, Trace::Call(_));
-        let begun = timed.then(now);
+        let begun = timed.then(|| self.clock.now());
         let sent = send_in_context(py, task.get());
-        let took = begun.map_or(Duration::ZERO, |begun| now().saturating_duration_since(begun));
+        let took = begun.map_or(Duration::ZERO, |begun| self.clock.now().since(begun));
         let routine = task.get().routine.clone_ref(py).into_any();
 
         let mut fatal = None;
@@ -161,7 +161,7 @@ impl Scheduler {
             Ok(PySendResult::Next(value)) => match value.cast::<Sleep>() {
                 Ok(request) => {
                     let request = request.get();
-                    let deadline = now() + request.duration();
+                    let deadline = self.clock.now().after(request.duration());
                     self.state().queue.sleep(task, deadline);
                     (Outcome::Sleeping, request.seconds().into_pyobject(py)?.into_any().unbind())
                 }
@@ -231,11 +231,11 @@ impl Drop for Running<'_> {
     }
 }
 
-/// Wait for `deadline` the way Python waits: other threads run, signals are seen.
-fn pause(py: Python<'_>, deadline: Instant) -> PyResult<()> {
+/// Wait the way Python waits: other threads run, signals are seen.
+fn pause(py: Python<'_>, left: Duration) -> PyResult<()> {
     static SLEEP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let left = deadline.saturating_duration_since(now());
-    SLEEP.import(py, "time", "sleep")?.call1((left.as_secs_f64(),)).map(drop)
+    let nap = left.min(LONGEST_NAP).as_secs_f64();
+    SLEEP.import(py, "time", "sleep")?.call1((nap,)).map(drop)
 }
 
 /// Step a task's generator with None, in the task's own context.
@@ -320,6 +320,7 @@ impl Scheduler {
             })
             .transpose()?;
         Ok(Self {
+            clock: Clock::monotonic(),
             state: Mutex::new(State {
                 queue: RoundRobin::new(),
                 unfinished: HashSet::new(),

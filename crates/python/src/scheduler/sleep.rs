@@ -6,9 +6,6 @@ use std::time::Duration;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-/// Longer sleeps end after this: about a hundred years.
-const FOREVER: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
-
 /// An iterator that yields itself once: to a scheduler that is the request.
 #[pyclass(module = "boros.scheduler", frozen)]
 pub(crate) struct Sleep {
@@ -19,7 +16,7 @@ pub(crate) struct Sleep {
 
 impl Sleep {
     pub(crate) fn duration(&self) -> Duration {
-        Duration::try_from_secs_f64(self.seconds.max(0.0)).map_or(FOREVER, |d| d.min(FOREVER))
+        Duration::try_from_secs_f64(self.seconds.max(0.0)).unwrap_or(Duration::MAX)
     }
 
     pub(crate) fn seconds(&self) -> f64 {
