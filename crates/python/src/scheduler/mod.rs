@@ -110,6 +110,8 @@ pub(crate) struct Scheduler {
     #[pyo3(get)]
     failures: Py<PyDict>,
     blocking_threshold: Option<Duration>,
+    /// Whether anybody is told of steps.
+    watched: bool,
 }
 
 impl Scheduler {
@@ -142,6 +144,10 @@ impl Scheduler {
 
     /// Let `task` make one step, and see to what came of it.
     fn turn(&self, py: Python<'_>, task: Py<ScheduledTask>) -> PyResult<()> {
+        if !self.watched {
+            let sent = send_in_context(py, task.get());
+            return self.settle(py, task, sent)?.end;
+        }
         let trace = self.state().trace.clone_ref(py);
         let id = task.get().id;
         if matches!(trace, Trace::Print)
@@ -150,53 +156,58 @@ impl Scheduler {
             self.state().queue.unpop(task);
             return Err(error);
         }
-        let timed = self.blocking_threshold.is_some() || matches!(trace, Trace::Call(_));
-        let begun = timed.then(|| self.clock.now());
-        let sent = send_in_context(py, task.get());
-        let took = begun.map_or(Duration::ZERO, |begun| self.clock.now().since(begun));
         let routine = task.get().routine.clone_ref(py).into_any();
+        let begun = self.clock.now();
+        let sent = send_in_context(py, task.get());
+        let took = self.clock.now().since(begun);
+        let Settled { outcome, value, end } = self.settle(py, task, sent)?;
+        let step = Step::new(id, routine, outcome, value.unbind(), took.as_secs_f64());
+        let told = self.tell(py, step, trace, took);
+        end.and(told)
+    }
 
-        let mut fatal = None;
-        let (outcome, value) = match sent {
-            Ok(PySendResult::Next(value)) => match value.cast::<Sleep>() {
-                Ok(request) => {
-                    let request = request.get();
-                    let deadline = self.clock.now().after(request.duration());
-                    self.state().queue.sleep(task, deadline);
-                    (Outcome::Sleeping, request.seconds().into_pyobject(py)?.into_any().unbind())
-                }
-                Err(_) => {
+    /// Put `task` where it belongs after a step, or record how it ended.
+    fn settle<'py>(
+        &self,
+        py: Python<'py>,
+        task: Py<ScheduledTask>,
+        sent: PyResult<PySendResult<'py>>,
+    ) -> PyResult<Settled<'py>> {
+        let id = task.get().id;
+        match sent {
+            Ok(PySendResult::Next(value)) => {
+                let Ok(request) = value.cast::<Sleep>() else {
                     self.state().queue.push(task);
-                    (Outcome::Yielded, value.unbind())
-                }
-            },
+                    return Ok(Settled { outcome: Outcome::Yielded, value, end: Ok(()) });
+                };
+                let deadline = self.clock.now().after(request.get().duration());
+                self.state().queue.sleep(task, deadline);
+                let value = request.get().seconds().into_pyobject(py)?.into_any();
+                Ok(Settled { outcome: Outcome::Sleeping, value, end: Ok(()) })
+            }
             Ok(PySendResult::Return(value)) => {
-                self.finish(&routine);
+                self.forget(task.get());
                 self.results.bind(py).set_item(id, &value)?;
-                (Outcome::Returned, value.unbind())
+                Ok(Settled { outcome: Outcome::Returned, value, end: Ok(()) })
             }
             Err(error) => {
-                self.finish(&routine);
+                self.forget(task.get());
                 // Not `value`: up to 3.11 that one would lack its traceback.
                 let value = error.into_value(py).into_bound(py).into_any();
                 self.failures.bind(py).set_item(id, &value)?;
-                if !value.is_instance_of::<PyException>() {
-                    fatal = Some(PyErr::from_value(value.clone()));
-                }
-                (Outcome::Raised, value.unbind())
+                let end = if value.is_instance_of::<PyException>() {
+                    Ok(())
+                } else {
+                    Err(PyErr::from_value(value.clone()))
+                };
+                Ok(Settled { outcome: Outcome::Raised, value, end })
             }
-        };
-        let step = Step::new(id, routine, outcome, value, took.as_secs_f64());
-        let told = self.tell(py, step, trace, took);
-        match fatal {
-            Some(error) => Err(error),
-            None => told,
         }
     }
 
     /// A task is no longer there to be run.
-    fn finish(&self, routine: &Py<PyAny>) {
-        self.state().unfinished.remove(&(routine.as_ptr() as usize));
+    fn forget(&self, task: &ScheduledTask) {
+        self.state().unfinished.remove(&(task.routine.as_ptr() as usize));
     }
 
     /// Tell whoever asked of a step that has ended.
@@ -220,6 +231,13 @@ impl Scheduler {
         }
         Ok(())
     }
+}
+
+/// What came of a step; `end` is what the run ends with, if it does.
+struct Settled<'py> {
+    outcome: Outcome,
+    value: Bound<'py, PyAny>,
+    end: PyResult<()>,
 }
 
 /// Ends a run, however it ends.
@@ -319,6 +337,8 @@ impl Scheduler {
                 })
             })
             .transpose()?;
+        let trace = Trace::new(trace)?;
+        let watched = blocking_threshold.is_some() || !matches!(trace, Trace::Off);
         Ok(Self {
             clock: Clock::monotonic(),
             state: Mutex::new(State {
@@ -326,12 +346,13 @@ impl Scheduler {
                 unfinished: HashSet::new(),
                 next_id: 0,
                 running: false,
-                trace: Trace::new(trace)?,
+                trace,
                 on_blocking: on_blocking.map(|call| callable("on_blocking", call)).transpose()?,
             }),
             results: PyDict::new(py).unbind(),
             failures: PyDict::new(py).unbind(),
             blocking_threshold,
+            watched,
         })
     }
 
