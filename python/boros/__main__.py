@@ -1,6 +1,6 @@
 """``python -m boros``: run an unmodified program on boros."""
 
-from .cli import main
+from boros.cli import main
 
 if __name__ == "__main__":
     main()

@@ -10,7 +10,7 @@ import importlib.machinery
 import types
 from typing import Any
 
-from ._patches import Patches
+from boros._patches import Patches
 
 __all__ = ("Finder", "patch")
 

@@ -23,7 +23,7 @@ import types
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from . import policy
+from boros import policy
 
 __all__ = ("main",)
 
@@ -77,7 +77,7 @@ def _parse(args: list[str]) -> _Request:
             sys.stdout.write(_HELP)
             sys.exit(0)
         elif word in ("-V", "--version"):
-            from . import __version__
+            from boros import __version__
 
             implementation = sys.implementation.name.replace("cp", "CP")
             version = ".".join(map(str, sys.version_info[:3]))
@@ -327,7 +327,7 @@ def main() -> None:
     sys.argv[:] = request.argv
     policy.install()
     if request.compat:
-        from . import compat
+        from boros import compat
 
         compat.enable()
     try:

@@ -21,11 +21,11 @@ import types
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from typing import Any
 
-from . import _aiohttp, policy
-from ._patches import Patches
-from .loop import EventLoop
-from .loop import Task as _BorosTask
-from .runners import new_event_loop
+from boros import _aiohttp, policy
+from boros._boros import Task as _BorosTask
+from boros._patches import Patches
+from boros.loop import EventLoop
+from boros.runners import new_event_loop
 
 __all__ = ("coroutine", "disable", "enable")
 

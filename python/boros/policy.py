@@ -14,8 +14,8 @@ import threading
 import warnings
 from typing import Any
 
-from .loop import EventLoop
-from .runners import new_event_loop
+from boros.loop import EventLoop
+from boros.runners import new_event_loop
 
 __all__ = ("EventLoopPolicy", "install", "uninstall")
 

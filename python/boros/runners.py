@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from .loop import EventLoop
+from boros.loop import EventLoop
 
 __all__ = ("new_event_loop", "run")
 

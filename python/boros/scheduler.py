@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from ._boros import ScheduledTask, Scheduler, Step
-from ._boros import scheduler_sleep as sleep
+from boros._boros import ScheduledTask, Scheduler, Step
+from boros._boros import scheduler_sleep as sleep
 
 __all__ = ("ScheduledTask", "Scheduler", "Step", "sleep")
