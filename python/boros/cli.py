@@ -9,6 +9,7 @@ our own frames are taken off the traceback on the way (see :func:`_depart`).
 
 from __future__ import annotations
 
+import builtins
 import importlib.machinery
 import importlib.util
 import io
@@ -104,15 +105,22 @@ def _parse(args: list[str]) -> _Request:
 
 def _new_main() -> types.ModuleType:
     """Put a fresh ``__main__`` in place, with the names python gives it, in its order."""
-    import builtins
-
     module = types.ModuleType("__main__")
     module.__loader__ = importlib.machinery.BuiltinImporter  # type: ignore[assignment]
-    if sys.version_info < (3, 14):
+    # Which names there are depends on the version; ours has them all.
+    if "__annotations__" in vars(sys.modules["__main__"]):
         module.__annotations__ = {}
-    module.__dict__["__builtins__"] = builtins
+    vars(module)["__builtins__"] = builtins
     sys.modules["__main__"] = module
     return module
+
+
+def _set_file(names: dict[str, Any], filename: str) -> None:
+    """Say where a script comes from; :func:`_forget_file` takes it back."""
+    names["__file__"] = filename
+    # Going away in 3.15, as this module's own shows.
+    if "__cached__" in globals():
+        names["__cached__"] = None
 
 
 def _set_path0(path: str, *, always: bool = False) -> None:
@@ -210,7 +218,7 @@ def _run_file(request: _Request) -> None:
         )
         sys.exit(2)
     names = main.__dict__
-    names["__file__"], names["__cached__"] = filename, None
+    _set_file(names, filename)
     code, names["__loader__"] = _load_file(data, filename)
     _enter(exec, code, names)
     _forget_file()
@@ -261,7 +269,7 @@ def _run_stdin(request: _Request) -> None:
         _enter(code.interact, None, None, main.__dict__, "")
         return
     names = main.__dict__
-    names["__file__"], names["__cached__"] = "<stdin>", None
+    _set_file(names, "<stdin>")
     program = _compile(sys.stdin.buffer.read(), "<stdin>")
     _enter(exec, program, names)
     _forget_file()
