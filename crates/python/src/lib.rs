@@ -13,6 +13,7 @@ mod handle;
 mod job;
 mod loop_ref;
 mod pool;
+mod scheduler;
 mod scheduling;
 mod step;
 mod task;
@@ -32,6 +33,7 @@ fn _boros(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<handle::Handle>()?;
     m.add_class::<handle::TimerHandle>()?;
     m.add_function(wrap_pyfunction!(task::pending_tasks, m)?)?;
+    scheduler::register(m)?;
     finalizer::install::<future::Future>(m.py());
     finalizer::install::<task::Task>(m.py());
     pool::install::<future::Future>(m.py());
