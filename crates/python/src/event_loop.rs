@@ -16,6 +16,7 @@ use crate::future::Future;
 use crate::handle::{Handle, TimerHandle};
 use crate::job::{Job, PyKinds};
 use crate::task::Task;
+use crate::transport::Streams;
 
 /// The native part of `boros.EventLoop`.
 ///
@@ -38,6 +39,7 @@ pub(crate) struct Loop {
     slow_callback_duration: AtomicU64,
     /// In debug mode, what is being run.
     current_handle: Slot<Handle>,
+    streams: Streams,
 }
 
 impl Loop {
@@ -82,6 +84,12 @@ impl Loop {
         f64::from_bits(self.slow_callback_duration.load(Relaxed))
     }
 
+    /// What the loop's transports share.
+    #[inline]
+    pub(crate) fn streams(&self) -> &Streams {
+        &self.streams
+    }
+
     fn update_fast(&self) {
         let fast = !self.closed.load(Relaxed)
             && !self.debug.load(Relaxed)
@@ -106,7 +114,7 @@ impl Loop {
     }
 
     /// Whether this thread may use the loop: it runs here, or nowhere.
-    fn check_thread(&self) -> PyResult<()> {
+    pub(crate) fn check_thread(&self) -> PyResult<()> {
         let owner = self.thread_id.load(Relaxed);
         if owner != 0 && owner != thread_ident() {
             return Err(PyRuntimeError::new_err(
@@ -241,6 +249,7 @@ impl Loop {
             fast: AtomicBool::new(false),
             slow_callback_duration: AtomicU64::new(0.1f64.to_bits()),
             current_handle: Slot::empty(),
+            streams: Streams::new(),
         };
         event_loop.update_fast();
         Ok(event_loop)
@@ -379,7 +388,7 @@ impl Loop {
     }
 
     /// Whether :meth:`close` was called.
-    fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Relaxed)
     }
 

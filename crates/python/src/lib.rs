@@ -14,6 +14,7 @@ mod loop_ref;
 mod step;
 mod task;
 mod task_list;
+mod transport;
 mod watch;
 
 use pyo3::prelude::*;
@@ -28,9 +29,12 @@ fn _boros(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<task::Task>()?;
     m.add_class::<handle::Handle>()?;
     m.add_class::<handle::TimerHandle>()?;
+    m.add_class::<transport::StreamTransport>()?;
+    m.add_class::<transport::Listener>()?;
     m.add_function(wrap_pyfunction!(task::pending_tasks, m)?)?;
     finalizer::install::<future::Future>(m.py());
     finalizer::install::<task::Task>(m.py());
+    finalizer::install::<transport::StreamTransport>(m.py());
     future_iter::install_slots(m.py());
     Ok(())
 }
