@@ -14,6 +14,7 @@ pub(crate) struct Asyncio {
     pub(crate) handle_class: Py<PyType>,
     pub(crate) timer_handle_class: Py<PyType>,
     pub(crate) transport_class: Py<PyType>,
+    pub(crate) buffered_protocol_class: Py<PyType>,
     pub(crate) iscoroutine: Py<PyAny>,
     pub(crate) get_event_loop: Py<PyAny>,
     pub(crate) get_running_loop: Py<PyAny>,
@@ -55,6 +56,7 @@ impl Asyncio {
             handle_class: class("Handle")?,
             timer_handle_class: class("TimerHandle")?,
             transport_class: class("Transport")?,
+            buffered_protocol_class: class("BufferedProtocol")?,
             iscoroutine: function("asyncio.coroutines", "iscoroutine")?,
             get_event_loop: function("asyncio.events", "get_event_loop")?,
             get_running_loop: function("asyncio.events", "_get_running_loop")?,
@@ -169,4 +171,9 @@ pub(crate) fn call_exception_handler(
 ) -> PyResult<()> {
     event_loop.call_method1(intern!(event_loop.py(), "call_exception_handler"), (context,))?;
     Ok(())
+}
+
+/// asyncio's logger.
+pub(crate) fn logger(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    py.import("asyncio.log")?.getattr("logger")
 }

@@ -8,6 +8,16 @@ pub(crate) fn copy_current(py: Python<'_>) -> PyResult<Py<PyAny>> {
     unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) }.map(Bound::unbind)
 }
 
+/// A copy of `context`.
+///
+/// # Errors
+/// A `TypeError` when it is no context.
+pub(crate) fn copy(context: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    // SAFETY: the GIL is held; a wrong type is refused with an exception.
+    unsafe { Bound::from_owned_ptr_or_err(context.py(), ffi::PyContext_Copy(context.as_ptr())) }
+        .map(Bound::unbind)
+}
+
 /// Runs `f` in `context`.
 ///
 /// # Errors

@@ -16,6 +16,7 @@ use crate::handle::{Handle, TimerHandle};
 use crate::job::{Job, PyKinds};
 use crate::pool;
 use crate::task::Task;
+use crate::transport::Streams;
 
 /// The native part of `boros.EventLoop`.
 ///
@@ -41,6 +42,7 @@ pub(crate) struct Loop {
     left_task: Slot<Task>,
     /// In debug mode, what is being run.
     current_handle: Slot<Handle>,
+    streams: Streams,
 }
 
 impl Loop {
@@ -130,6 +132,12 @@ impl Loop {
         f64::from_bits(self.slow_callback_duration.load(Relaxed))
     }
 
+    /// What the loop's transports share.
+    #[inline]
+    pub(crate) fn streams(&self) -> &Streams {
+        &self.streams
+    }
+
     fn update_fast(&self) {
         let fast = !self.closed.load(Relaxed)
             && !self.debug.load(Relaxed)
@@ -160,7 +168,7 @@ impl Loop {
     }
 
     /// Whether this thread may use the loop: it runs here, or nowhere.
-    fn check_thread(&self) -> PyResult<()> {
+    pub(crate) fn check_thread(&self) -> PyResult<()> {
         let owner = self.thread_id.load(Relaxed);
         if owner != 0 && owner != thread_ident() {
             return Err(PyRuntimeError::new_err(
@@ -296,6 +304,7 @@ impl Loop {
             slow_callback_duration: AtomicU64::new(0.1f64.to_bits()),
             left_task: Slot::empty(),
             current_handle: Slot::empty(),
+            streams: Streams::new(),
         };
         event_loop.update_fast();
         Ok(event_loop)
@@ -341,7 +350,7 @@ impl Loop {
     }
 
     /// Whether :meth:`close` was called.
-    fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Relaxed)
     }
 

@@ -97,9 +97,14 @@ impl Face for PyFace<'_, '_> {
 
     #[inline]
     fn run(&self, job: Job) -> PyResult<()> {
-        if self.event_loop.get().is_debug() {
-            return self.run_watched(job);
-        }
-        job.run(self.py(), self.event_loop)
+        let event_loop = self.event_loop.get();
+        event_loop.streams().enter_job();
+        let result = if event_loop.is_debug() {
+            self.run_watched(job)
+        } else {
+            job.run(self.py(), self.event_loop)
+        };
+        let flushed = event_loop.streams().leave_job(self.py());
+        result.and(flushed)
     }
 }

@@ -1,5 +1,7 @@
 //! `tp_finalize` for our classes, which PyO3 does not offer: code that runs when an object is about to go,
 //! and that may still hand the object out.
+use std::sync::OnceLock;
+
 use pyo3::prelude::*;
 use pyo3::{PyClass, ffi};
 
@@ -47,5 +49,38 @@ pub(crate) fn install<T: Finalize>(py: Python<'_>) {
     unsafe {
         (*class).tp_finalize = Some(tp_finalize::<T>);
         ffi::PyType_Modified(class);
+    }
+}
+
+/// A finalized class whose `tp_dealloc` is PyO3's own.
+pub(crate) trait FinalizeOnDealloc: Finalize {
+    /// Where PyO3's `tp_dealloc` is kept while ours stands in its place.
+    fn dealloc_slot() -> &'static OnceLock<ffi::destructor>;
+}
+
+unsafe extern "C" fn tp_dealloc<T: FinalizeOnDealloc>(object: *mut ffi::PyObject) {
+    // SAFETY: the interpreter calls this with the GIL held and an object whose count fell to zero. If the
+    // finalizer brought it back to life, it stays.
+    unsafe {
+        if finalize_before_dealloc(object) {
+            return;
+        }
+        if let Some(dealloc) = T::dealloc_slot().get() {
+            dealloc(object);
+        }
+    }
+}
+
+/// [`install`], and a `tp_dealloc` that calls the finalizer.
+pub(crate) fn install_with_dealloc<T: FinalizeOnDealloc>(py: Python<'_>) {
+    install::<T>(py);
+    let class = T::type_object_raw(py);
+    // SAFETY: as in `install`; the old slot is kept for the new one to call.
+    unsafe {
+        if let Some(dealloc) = (*class).tp_dealloc
+            && T::dealloc_slot().set(dealloc).is_ok()
+        {
+            (*class).tp_dealloc = Some(tp_dealloc::<T>);
+        }
     }
 }

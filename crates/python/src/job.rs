@@ -8,12 +8,13 @@ use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::asyncio;
-use crate::context::run_in;
+use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
 use crate::future::Future;
 use crate::handle::{Handle, TimerHandle};
 use crate::step;
 use crate::task::Task;
+use crate::transport::{self, Listener, StreamTransport};
 
 /// One thing to run.
 pub(crate) enum Job {
@@ -25,18 +26,42 @@ pub(crate) enum Job {
     Callback { function: Py<PyAny>, context: Py<PyAny>, future: Py<Future> },
     /// Call what the user asked for by `call_soon` and its like.
     Handle(Py<Handle>),
+    /// Tell a transport that its socket can be read.
+    Readable(Py<StreamTransport>),
+    /// Tell a transport that its socket can be written.
+    Writable(Py<StreamTransport>),
+    /// Introduce a new transport to its protocol, and wake who waits for that.
+    Connected { transport: Py<StreamTransport>, waiter: Option<Py<PyAny>> },
+    /// Tell a protocol that its connection is gone, and why.
+    ConnectionLost { transport: Py<StreamTransport>, error: Option<Py<PyAny>>, context: Py<PyAny> },
+    /// Accept what connections wait.
+    Accept(Py<Listener>),
 }
 
 /// Who waits for a descriptor.
 pub(crate) enum Target {
     /// What `add_reader` or `add_writer` was given.
     Handle(Py<Handle>),
+    /// A connection.
+    Stream(Py<StreamTransport>),
+    /// A listening socket.
+    Listener(Py<Listener>),
 }
 
 impl Target {
     pub(crate) fn traverse(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
             Target::Handle(handle) => visit.call(handle),
+            Target::Stream(transport) => visit.call(transport),
+            Target::Listener(listener) => visit.call(listener),
+        }
+    }
+
+    /// The transport, if one waits.
+    pub(crate) fn as_stream(&self, py: Python<'_>) -> Option<Py<StreamTransport>> {
+        match self {
+            Target::Stream(transport) => Some(transport.clone_ref(py)),
+            Target::Handle(_) | Target::Listener(_) => None,
         }
     }
 }
@@ -49,11 +74,19 @@ impl Kinds for PyKinds {
     type Target = Target;
     type Timer = Py<TimerHandle>;
 
-    fn ready(target: &Target, _fd: RawFd, _direction: Direction, _readiness: Readiness) -> Job {
+    fn ready(target: &Target, _fd: RawFd, direction: Direction, _readiness: Readiness) -> Job {
         // SAFETY: the engine is only ever lent with the GIL held, see `GilCell`.
         let py = unsafe { Python::assume_attached() };
         match target {
             Target::Handle(handle) => Job::Handle(handle.clone_ref(py)),
+            Target::Stream(transport) => {
+                let transport = transport.clone_ref(py);
+                match direction {
+                    Direction::Read => Job::Readable(transport),
+                    Direction::Write => Job::Writable(transport),
+                }
+            }
+            Target::Listener(listener) => Job::Accept(listener.clone_ref(py)),
         }
     }
 
@@ -92,12 +125,35 @@ impl Job {
             Job::Wakeup { task, future } => {
                 step::run_wakeup(event_loop, &task.into_bound(py), &future.into_bound(py))
             }
-            Job::Handle(handle) => {
+            other => {
                 Loop::clear_left_task(event_loop)?;
-                Handle::run(&handle.into_bound(py))
+                other.run_outside_tasks(py, event_loop)
             }
+        }
+    }
+
+    /// Runs a job that is no step of a task.
+    #[inline]
+    fn run_outside_tasks(self, py: Python<'_>, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
+        match self {
+            Job::Step(_) | Job::Wakeup { .. } => Ok(()),
+            Job::Handle(handle) => Handle::run(&handle.into_bound(py)),
+            Job::Readable(transport) => transport::read_ready(&transport.into_bound(py)),
+            Job::Writable(ref transport) => {
+                let result = transport::write_ready(transport.bind(py));
+                self.reported(event_loop, result)
+            }
+            Job::Connected { transport, waiter } => {
+                StreamTransport::start(&transport.into_bound(py), waiter)
+            }
+            Job::ConnectionLost { ref transport, ref error, ref context } => {
+                let transport = transport.bind(py);
+                let result =
+                    run_in(context.bind(py), || StreamTransport::lose(transport, error.as_ref()));
+                self.reported(event_loop, result)
+            }
+            Job::Accept(listener) => Listener::accept_ready(&listener.into_bound(py)),
             Job::Callback { function, context, future } => {
-                Loop::clear_left_task(event_loop)?;
                 let (function, context, future) =
                     (function.into_bound(py), context.into_bound(py), future.into_bound(py));
                 match run_in(&context, || function.call1((&future,))) {
@@ -118,6 +174,14 @@ impl Job {
         }
     }
 
+    /// Reports an exception as that of a callback.
+    fn reported(&self, event_loop: &Bound<'_, Loop>, result: PyResult<()>) -> PyResult<()> {
+        match result {
+            Ok(()) => Ok(()),
+            Err(error) => Handle::failed(self.as_handle(event_loop)?.bind(event_loop.py()), error),
+        }
+    }
+
     pub(crate) fn clone_ref(&self, py: Python<'_>) -> Job {
         match self {
             Job::Step(task) => Job::Step(task.clone_ref(py)),
@@ -130,6 +194,18 @@ impl Job {
                 future: future.clone_ref(py),
             },
             Job::Handle(handle) => Job::Handle(handle.clone_ref(py)),
+            Job::Readable(transport) => Job::Readable(transport.clone_ref(py)),
+            Job::Writable(transport) => Job::Writable(transport.clone_ref(py)),
+            Job::Connected { transport, waiter } => Job::Connected {
+                transport: transport.clone_ref(py),
+                waiter: waiter.as_ref().map(|waiter| waiter.clone_ref(py)),
+            },
+            Job::ConnectionLost { transport, error, context } => Job::ConnectionLost {
+                transport: transport.clone_ref(py),
+                error: error.as_ref().map(|error| error.clone_ref(py)),
+                context: context.clone_ref(py),
+            },
+            Job::Accept(listener) => Job::Accept(listener.clone_ref(py)),
         }
     }
 
@@ -146,6 +222,17 @@ impl Job {
                 visit.call(future)
             }
             Job::Handle(handle) => visit.call(handle),
+            Job::Readable(transport) | Job::Writable(transport) => visit.call(transport),
+            Job::Connected { transport, waiter } => {
+                visit.call(transport)?;
+                visit.call(waiter)
+            }
+            Job::ConnectionLost { transport, error, context } => {
+                visit.call(transport)?;
+                visit.call(error)?;
+                visit.call(context)
+            }
+            Job::Accept(listener) => visit.call(listener),
         }
     }
 
@@ -161,9 +248,30 @@ impl Job {
                 PyTuple::new(py, [future])?.unbind(),
                 context.clone_ref(py),
             ),
+            Job::Readable(transport) => bound_method(transport.bind(py), "_read_ready")?,
+            Job::Writable(transport) => bound_method(transport.bind(py), "_write_ready")?,
+            Job::Accept(listener) => bound_method(listener.bind(py), "_accept_ready")?,
+            Job::Connected { transport, .. } => {
+                let (callback, _, context) =
+                    bound_method(&transport.get().protocol_or_none(py), "connection_made")?;
+                (callback, PyTuple::new(py, [transport])?.unbind(), context)
+            }
+            Job::ConnectionLost { transport, error, context } => {
+                let (callback, ..) = bound_method(transport.bind(py), "_call_connection_lost")?;
+                (callback, PyTuple::new(py, [error])?.unbind(), context.clone_ref(py))
+            }
         };
         Py::new(py, Handle::new(callback, args, context, event_loop.clone().unbind(), None))
     }
+}
+
+/// A method as a callable without arguments, and a context for it: how a native job looks to programs.
+fn bound_method(
+    object: &Bound<'_, PyAny>,
+    name: &str,
+) -> PyResult<(Py<PyAny>, Py<PyTuple>, Py<PyAny>)> {
+    let py = object.py();
+    Ok((object.getattr(name)?.unbind(), PyTuple::empty(py).unbind(), copy_current(py)?))
 }
 
 /// Reports `error`, which no task keeps, to the handler of `event_loop`.

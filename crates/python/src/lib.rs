@@ -18,6 +18,7 @@ mod scheduling;
 mod step;
 mod task;
 mod task_list;
+mod transport;
 mod watch;
 
 use pyo3::prelude::*;
@@ -32,6 +33,8 @@ fn _boros(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<task::Task>()?;
     m.add_class::<handle::Handle>()?;
     m.add_class::<handle::TimerHandle>()?;
+    m.add_class::<transport::StreamTransport>()?;
+    m.add_class::<transport::Listener>()?;
     m.add_function(wrap_pyfunction!(task::pending_tasks, m)?)?;
     scheduler::register(m)?;
     finalizer::install::<future::Future>(m.py());
@@ -41,6 +44,7 @@ fn _boros(m: &Bound<'_, PyModule>) -> PyResult<()> {
     pool::install::<task::Task>(m.py());
     pool::install::<handle::Handle>(m.py());
     pool::install::<handle::TimerHandle>(m.py());
+    finalizer::install_with_dealloc::<transport::StreamTransport>(m.py());
     future_iter::install_slots(m.py());
     scheduling::install(m.py())
 }

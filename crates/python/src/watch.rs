@@ -76,10 +76,11 @@ pub(crate) fn unwatch(
 }
 
 /// What no longer waits is not to be called any more, also if its job is queued.
-fn retire(py: Python<'_>, target: Option<Target>) -> PyResult<()> {
+pub(crate) fn retire(py: Python<'_>, target: Option<Target>) -> PyResult<()> {
     match target {
         Some(Target::Handle(handle)) => Handle::cancel_once(handle.bind(py)).map(drop),
-        None => Ok(()),
+        // They look for themselves whether they are still wanted.
+        Some(Target::Stream(_) | Target::Listener(_)) | None => Ok(()),
     }
 }
 

@@ -1,0 +1,19 @@
+//! Transports over sockets: one object owns a descriptor, and the loop tells it of readiness.
+//!
+//! What a callback or a task's step writes is kept until that job ends and leaves in one system call, see
+//! [`streams::Streams`]. Semantics: CPython's `Lib/asyncio/selector_events.py` and `transports.py`.
+
+mod address;
+mod face;
+mod listener;
+mod read;
+mod stream;
+mod streams;
+mod write;
+mod write_buffer;
+
+pub(crate) use listener::Listener;
+pub(crate) use read::read_ready;
+pub(crate) use stream::StreamTransport;
+pub(crate) use streams::Streams;
+pub(crate) use write::write_ready;

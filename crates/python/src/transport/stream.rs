@@ -1,0 +1,646 @@
+//! `StreamTransport`: a connected TCP or Unix socket, its state and its life.
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::OnceLock;
+
+use boros::reactor::Direction;
+use pyo3::exceptions::{PyOSError, PyResourceWarning};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::{ffi, intern};
+use rustix::net::{SocketAddrAny, getpeername, getsockname, sockopt};
+
+use super::address;
+use super::write;
+use super::write_buffer::{Sent, WriteBuffer};
+use crate::asyncio::{self, Asyncio};
+use crate::cell::{GilCell, Slot};
+use crate::context::{copy, copy_current, run_in};
+use crate::event_loop::Loop;
+use crate::finalizer::{Finalize, FinalizeOnDealloc};
+use crate::future::Future;
+use crate::handle::Handle;
+use crate::job::{Job, Target};
+
+/// asyncio's default of `set_write_buffer_limits`, in bytes.
+pub(super) const HIGH_WATER: usize = 64 * 1024;
+
+/// A connected stream socket that calls a protocol.
+///
+/// While it waits for readiness the loop holds it. A transport that is dropped while it is open closes its
+/// descriptor and warns.
+#[pyclass(frozen, weakref, dict, module = "boros._boros", name = "StreamTransport")]
+pub(crate) struct StreamTransport {
+    /// Empty once the connection is lost, as `protocol` and `context`.
+    pub(super) event_loop: Slot<Loop>,
+    pub(super) protocol: Slot,
+    /// What the protocol's callbacks run in.
+    pub(super) context: Slot,
+    pub(super) server: Slot,
+    /// The `socket.socket`, if there is one: then it owns the descriptor.
+    pub(super) socket: Slot,
+    /// What was asked for by `get_extra_info`, and what the creator added.
+    pub(super) extra: Slot<PyDict>,
+    pub(super) state: GilCell<State>,
+}
+
+/// The part of a transport that is no Python object.
+pub(super) struct State {
+    /// The number, also when it is closed: only [`State::descriptor`] says that it may be used.
+    pub(super) fd: RawFd,
+    open: bool,
+    /// The owner, unless a `socket.socket` is.
+    owned: Option<OwnedFd>,
+    /// The own address, kept when the descriptor is closed.
+    local: Option<SocketAddr>,
+    /// Known from `accept`, or asked at creation: a peer that has left has no name.
+    pub(super) peer: Option<SocketAddr>,
+    pub(super) buffer: WriteBuffer,
+    pub(super) high: usize,
+    pub(super) low: usize,
+    /// 0 while the connection stands; then the writes since that were dropped, plus one.
+    pub(super) lost: usize,
+    pub(super) closing: bool,
+    /// `pause_reading` was called.
+    pub(super) paused: bool,
+    /// `write_eof` was called.
+    pub(super) eof: bool,
+    /// `pause_writing` was called on the protocol.
+    pub(super) protocol_paused: bool,
+    /// The protocol lends its own buffer.
+    pub(super) lends_buffer: bool,
+    /// The loop watches for readability.
+    pub(super) reading: bool,
+    /// The loop watches for writability: the kernel's buffer is full.
+    pub(super) writing: bool,
+    /// In the list of transports to flush at the end of the job.
+    pub(super) dirty: bool,
+}
+
+impl State {
+    /// The descriptor, while it is open.
+    #[inline]
+    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        // SAFETY: `open` says that the owner (`owned`, or the socket object, whose closing is held off by its
+        // count of users) has not closed it, and both are only let go of after `open` was cleared.
+        self.open.then(|| unsafe { BorrowedFd::borrow_raw(self.fd) })
+    }
+
+    /// Sends what the kernel takes of the buffer.
+    pub(super) fn send(&mut self, py: Python<'_>) -> Sent {
+        if !self.open {
+            return Sent::All;
+        }
+        // SAFETY: as for `descriptor`; a copy, for the buffer is changed meanwhile.
+        let fd = unsafe { BorrowedFd::borrow_raw(self.fd) };
+        self.buffer.send(py, fd)
+    }
+
+    pub(super) fn is_reading(&self) -> bool {
+        !self.closing && !self.paused
+    }
+}
+
+/// Where a transport's descriptor comes from.
+pub(super) enum Source<'py> {
+    /// From `accept`.
+    Accepted { fd: OwnedFd, peer: Option<SocketAddr> },
+    /// A `socket.socket`, or what behaves like one.
+    Socket(Bound<'py, PyAny>),
+}
+
+impl StreamTransport {
+    /// A transport that will call `connection_made`, then read, then set `waiter`.
+    pub(super) fn create<'py>(
+        event_loop: &Bound<'py, Loop>,
+        source: Source<'py>,
+        protocol: &Bound<'py, PyAny>,
+        server: Option<Py<PyAny>>,
+        extra: Option<Bound<'py, PyDict>>,
+        context: Py<PyAny>,
+        waiter: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let py = event_loop.py();
+        event_loop.get().check_open()?;
+        let lends_buffer = lends_buffer(protocol)?;
+        let (fd, owned, peer, socket) = match source {
+            Source::Accepted { fd, peer } => (fd.as_raw_fd(), Some(fd), peer, None),
+            Source::Socket(socket) => {
+                let fd = crate::watch::fileno(&socket)?;
+                hold(&socket, 1)?;
+                let known = match &extra {
+                    Some(extra) => extra.contains(intern!(py, "peername"))?,
+                    None => false,
+                };
+                // SAFETY: `fileno` answers no negative number, and it is open as long as `socket` is.
+                let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+                let peer = if known { None } else { getpeername(borrowed).ok().flatten() };
+                (fd, None, peer.and_then(|peer| peer.try_into().ok()), Some(socket.unbind()))
+            }
+        };
+        let transport = StreamTransport {
+            event_loop: Slot::new(event_loop.clone().unbind()),
+            protocol: Slot::new(protocol.clone().unbind()),
+            context: Slot::new(context),
+            server: Slot::from_option(server),
+            socket: Slot::from_option(socket),
+            extra: Slot::from_option(extra.map(Bound::unbind)),
+            state: GilCell::new(State {
+                fd,
+                open: true,
+                owned,
+                local: None,
+                peer,
+                buffer: WriteBuffer::default(),
+                high: HIGH_WATER,
+                low: HIGH_WATER / 4,
+                lost: 0,
+                closing: false,
+                paused: false,
+                eof: false,
+                protocol_paused: false,
+                lends_buffer,
+                reading: false,
+                writing: false,
+                dirty: false,
+            }),
+        };
+        let this = Bound::new(py, transport)?;
+        event_loop.get().streams().claim(py, fd);
+        this.get().state.with(py, |state| {
+            if let Some(fd) = state.descriptor() {
+                // Small writes leave at once. Sockets that are not TCP refuse, and need it not.
+                let _ = sockopt::set_tcp_nodelay(fd, true);
+            }
+        });
+        if let Some(server) = this.get().server.get(py) {
+            server.call_method1(intern!(py, "_attach"), (&this,))?;
+        }
+        event_loop.get().push(py, Job::Connected { transport: this.clone().unbind(), waiter });
+        Ok(this)
+    }
+
+    /// The first job of a transport: tell the protocol, then read, then wake whoever waits for that.
+    ///
+    /// # Errors
+    /// `KeyboardInterrupt` and `SystemExit`, and what the exception handler raises.
+    pub(crate) fn start(this: &Bound<'_, Self>, waiter: Option<Py<PyAny>>) -> PyResult<()> {
+        let py = this.py();
+        let mut result = Ok(());
+        if let (Some(protocol), Some(context)) =
+            (this.get().protocol.get(py), this.get().context.get(py))
+        {
+            // A copy, so that what it sets is not seen by the callbacks after it: asyncio schedules them apart.
+            let context = copy(&context)?;
+            let name = intern!(py, "connection_made");
+            if let Err(error) =
+                run_in(context.bind(py), || protocol.call_method1(name, (this,)).map(drop))
+            {
+                let args = PyTuple::new(py, [this])?;
+                let made = protocol.getattr(name)?;
+                result = StreamTransport::callback_failed(this, made, args, context, error);
+            }
+        }
+        result = result.and(StreamTransport::watch_reading(this));
+        if let Some(waiter) = waiter {
+            result = result.and(wake(waiter.bind(py)));
+        }
+        result
+    }
+
+    /// Has the loop tell of readability, if the transport reads.
+    pub(super) fn watch_reading(this: &Bound<'_, Self>) -> PyResult<()> {
+        let py = this.py();
+        let wanted = this.get().state.with(py, |state| {
+            let wanted = state.open && state.is_reading() && !state.reading;
+            state.reading |= wanted;
+            wanted
+        });
+        if !wanted {
+            return Ok(());
+        }
+        let Err(error) = StreamTransport::watch(this, Direction::Read) else { return Ok(()) };
+        this.get().state.with(py, |state| state.reading = false);
+        StreamTransport::fatal_error(this, error, "Fatal read error on socket transport")
+    }
+
+    pub(super) fn unwatch_reading(this: &Bound<'_, Self>) {
+        let was = this.get().state.with(this.py(), |state| std::mem::take(&mut state.reading));
+        if was {
+            StreamTransport::unwatch(this, Direction::Read);
+        }
+    }
+
+    /// Has the loop tell of writability.
+    pub(super) fn watch_writing(this: &Bound<'_, Self>) -> PyResult<()> {
+        let py = this.py();
+        let was = this.get().state.with(py, |state| std::mem::replace(&mut state.writing, true));
+        if was {
+            return Ok(());
+        }
+        let Err(error) = StreamTransport::watch(this, Direction::Write) else { return Ok(()) };
+        this.get().state.with(py, |state| state.writing = false);
+        StreamTransport::fatal_error(this, error, "Fatal write error on socket transport")
+    }
+
+    pub(super) fn unwatch_writing(this: &Bound<'_, Self>) {
+        let was = this.get().state.with(this.py(), |state| std::mem::take(&mut state.writing));
+        if was {
+            StreamTransport::unwatch(this, Direction::Write);
+        }
+    }
+
+    fn watch(this: &Bound<'_, Self>, direction: Direction) -> PyResult<()> {
+        let py = this.py();
+        let event_loop = this.get().event_loop.get(py);
+        let fd = this.get().state.with(py, |state| state.descriptor().map(|fd| fd.as_raw_fd()));
+        let (Some(event_loop), Some(fd)) = (event_loop, fd) else { return Ok(()) };
+        let target = Target::Stream(this.clone().unbind());
+        match event_loop.get().engine(py, |engine| engine.watch(fd, direction, target)) {
+            None => event_loop.get().check_open(),
+            Some(Ok(previous)) => crate::watch::retire(py, previous),
+            Some(Err((error, target))) => {
+                drop(target);
+                Err(os_error(py, error.raw_os_error().unwrap_or_default()))
+            }
+        }
+    }
+
+    fn unwatch(this: &Bound<'_, Self>, direction: Direction) {
+        let py = this.py();
+        let Some(event_loop) = this.get().event_loop.get(py) else { return };
+        let fd = this.get().state.with(py, |state| state.fd);
+        let previous = event_loop.get().engine(py, |engine| engine.unwatch(fd, direction));
+        drop(previous);
+    }
+
+    /// Reports `error`, unless it is the system's, and closes the connection at once.
+    ///
+    /// # Errors
+    /// What the exception handler raises.
+    #[cold]
+    pub(super) fn fatal_error(this: &Bound<'_, Self>, error: PyErr, message: &str) -> PyResult<()> {
+        let py = this.py();
+        let exception = error.into_value(py).into_bound(py).into_any();
+        let reported = if !exception.is_instance_of::<PyOSError>() {
+            StreamTransport::report(this, message, &exception)
+        } else if this.get().is_debug(py) {
+            let kwargs = PyDict::new(py);
+            kwargs.set_item(intern!(py, "exc_info"), &exception)?;
+            asyncio::logger(py)?
+                .call_method(intern!(py, "debug"), ("%r: %s", this, message), Some(&kwargs))
+                .map(drop)
+        } else {
+            Ok(())
+        };
+        reported.and(StreamTransport::force_close(this, Some(exception.unbind())))
+    }
+
+    /// Tells the loop's exception handler of `exception`.
+    pub(super) fn report(
+        this: &Bound<'_, Self>,
+        message: &str,
+        exception: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let py = this.py();
+        let Some(event_loop) = this.get().event_loop.get(py) else { return Ok(()) };
+        let context = PyDict::new(py);
+        context.set_item("message", message)?;
+        context.set_item("exception", exception)?;
+        context.set_item("transport", this)?;
+        context.set_item("protocol", this.get().protocol.get(py))?;
+        asyncio::call_exception_handler(event_loop.as_any(), &context)
+    }
+
+    /// Logs `message` about the transport, in debug mode.
+    pub(super) fn debug_log(this: &Bound<'_, Self>, message: &str) -> PyResult<()> {
+        let py = this.py();
+        if this.get().is_debug(py) {
+            asyncio::logger(py)?.call_method1(intern!(py, "debug"), (message, this))?;
+        }
+        Ok(())
+    }
+
+    fn is_debug(&self, py: Python<'_>) -> bool {
+        self.event_loop.get(py).is_some_and(|event_loop| event_loop.get().is_debug())
+    }
+
+    /// Closes once what is buffered was sent; `connection_lost(None)` follows.
+    ///
+    /// # Errors
+    /// A `RuntimeError` when the loop is closed.
+    pub(super) fn close_gracefully(this: &Bound<'_, Self>) -> PyResult<()> {
+        let py = this.py();
+        if this.get().state.with(py, |state| state.closing) {
+            return Ok(());
+        }
+        let flushed = write::flush(this);
+        let drained = this.get().state.with(py, |state| {
+            state.closing = true;
+            state.open && state.lost == 0 && state.buffer.is_empty()
+        });
+        StreamTransport::unwatch_reading(this);
+        if drained {
+            return flushed.and(StreamTransport::schedule_loss(this, None));
+        }
+        flushed
+    }
+
+    /// Closes without waiting for what is buffered, beyond what the kernel takes now.
+    pub(super) fn close_at_once(this: &Bound<'_, Self>, error: Option<Py<PyAny>>) -> PyResult<()> {
+        // asyncio would have given it to the kernel when it was written.
+        let flushed = write::flush(this);
+        flushed.and(StreamTransport::force_close(this, error))
+    }
+
+    /// The protocol, or None.
+    pub(crate) fn protocol_or_none<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.protocol.get(py).unwrap_or_else(|| py.None().into_bound(py))
+    }
+
+    /// Closes without sending what is buffered; `connection_lost(error)` follows.
+    ///
+    /// # Errors
+    /// A `RuntimeError` when the loop is closed.
+    pub(super) fn force_close(this: &Bound<'_, Self>, error: Option<Py<PyAny>>) -> PyResult<()> {
+        let py = this.py();
+        let was_standing = this.get().state.with(py, |state| {
+            let was_standing = state.open && state.lost == 0;
+            if was_standing {
+                state.buffer.clear();
+                state.closing = true;
+            }
+            was_standing
+        });
+        if was_standing { StreamTransport::schedule_loss(this, error) } else { Ok(()) }
+    }
+
+    /// Has `connection_lost` called in the next turn, in the current context. Nothing is read or sent any more.
+    pub(super) fn schedule_loss(this: &Bound<'_, Self>, error: Option<Py<PyAny>>) -> PyResult<()> {
+        let py = this.py();
+        this.get().state.with(py, |state| state.lost += 1);
+        StreamTransport::unwatch_reading(this);
+        StreamTransport::unwatch_writing(this);
+        let Some(event_loop) = this.get().event_loop.get(py) else { return Ok(()) };
+        event_loop.get().check_open()?;
+        if event_loop.get().is_debug() {
+            event_loop.get().check_thread()?;
+        }
+        let context = copy_current(py)?;
+        let transport = this.clone().unbind();
+        event_loop.get().push(py, Job::ConnectionLost { transport, error, context });
+        Ok(())
+    }
+
+    /// The end of a connection: a job, or the last part of one.
+    ///
+    /// # Errors
+    /// What `connection_lost` raises.
+    pub(crate) fn lose(this: &Bound<'_, Self>, error: Option<&Py<PyAny>>) -> PyResult<()> {
+        let py = this.py();
+        if !this.get().state.with(py, |state| state.open) {
+            return Ok(());
+        }
+        let result = match this.get().protocol.get(py) {
+            Some(protocol) => {
+                protocol.call_method1(intern!(py, "connection_lost"), (error,)).map(drop)
+            }
+            None => Ok(()),
+        };
+        result.and(StreamTransport::release(this))
+    }
+
+    /// Closes the descriptor and lets go of everything.
+    fn release(this: &Bound<'_, Self>) -> PyResult<()> {
+        let py = this.py();
+        let transport = this.get();
+        let names = transport.keep_names(this);
+        StreamTransport::unwatch_reading(this);
+        StreamTransport::unwatch_writing(this);
+        let Some((fd, owned)) = transport.state.with(py, |state| {
+            if !std::mem::replace(&mut state.open, false) {
+                return None;
+            }
+            state.closing = true;
+            state.lost = state.lost.max(1);
+            state.buffer.clear();
+            Some((state.fd, state.owned.take()))
+        }) else {
+            return Ok(());
+        };
+        if let Some(event_loop) = transport.event_loop.take(py) {
+            event_loop.bind(py).get().streams().release(py, fd);
+        }
+        drop(owned);
+        let closed = match transport.socket.take(py) {
+            Some(socket) => {
+                let socket = socket.bind(py);
+                hold(socket, -1).and(socket.call_method0(intern!(py, "close")).map(drop))
+            }
+            None => Ok(()),
+        };
+        transport.protocol.set(py, None);
+        transport.context.set(py, None);
+        let detached = match transport.server.take(py) {
+            Some(server) => server.bind(py).call_method1(intern!(py, "_detach"), (this,)).map(drop),
+            None => Ok(()),
+        };
+        names.and(closed).and(detached)
+    }
+
+    /// Takes note of what the system will not tell any more once the descriptor is closed.
+    fn keep_names(&self, this: &Bound<'_, Self>) -> PyResult<()> {
+        let py = this.py();
+        let known = self.state.with(py, |state| {
+            let Some(fd) = state.descriptor() else { return true };
+            state.local = getsockname(fd).ok().and_then(|address| address.try_into().ok());
+            state.local.is_some()
+        });
+        if !known {
+            self.extra_item(this, intern!(py, "sockname"))?;
+            self.extra_item(this, intern!(py, "peername"))?;
+        }
+        Ok(())
+    }
+
+    /// The dict behind `get_extra_info`.
+    pub(super) fn extra<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
+        if let Some(extra) = self.extra.get(py) {
+            return extra;
+        }
+        let extra = PyDict::new(py);
+        self.extra.set(py, Some(extra.clone().unbind()));
+        extra
+    }
+
+    /// What `get_extra_info` knows under `name`: looked up when it is first asked for.
+    pub(super) fn extra_item<'py>(
+        &self,
+        this: &Bound<'py, Self>,
+        name: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = this.py();
+        if let Some(extra) = self.extra.get(py)
+            && let Some(value) = extra.get_item(name)?
+        {
+            return Ok(Some(value));
+        }
+        let Ok(text) = name.cast::<PyString>() else { return Ok(None) };
+        let value = match text.to_str()? {
+            "socket" => self.transport_socket(this)?,
+            "sockname" => self.name(py, |state| state.local, |fd| getsockname(fd).ok())?,
+            "peername" => self.name(py, |state| state.peer, |fd| getpeername(fd).ok().flatten())?,
+            _ => return Ok(None),
+        };
+        self.extra(py).set_item(name, &value)?;
+        Ok(Some(value))
+    }
+
+    fn name<'py>(
+        &self,
+        py: Python<'py>,
+        kept: impl FnOnce(&State) -> Option<SocketAddr>,
+        ask: impl FnOnce(BorrowedFd<'_>) -> Option<SocketAddrAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (kept, asked) = self.state.with(py, |state| match kept(state) {
+            Some(address) => (Some(address), None),
+            None => (None, state.descriptor().and_then(ask)),
+        });
+        match (kept, asked) {
+            (Some(address), _) => address::inet(py, address),
+            (None, Some(address)) => address::any(py, address),
+            (None, None) => Ok(py.None().into_bound(py)),
+        }
+    }
+
+    /// The object that `get_extra_info("socket")` answers, which cannot read, write or close.
+    fn transport_socket<'py>(&self, this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = this.py();
+        let socket = match self.python_socket(this)? {
+            Some(socket) => socket,
+            // Nobody asked while there was one: a socket that is not open stands for it.
+            None => {
+                let class = py.import(intern!(py, "socket"))?.getattr(intern!(py, "socket"))?;
+                class.call_method1(intern!(py, "__new__"), (&class,))?
+            }
+        };
+        py.import(intern!(py, "asyncio.trsock"))?
+            .getattr(intern!(py, "TransportSocket"))?
+            .call1((socket,))
+    }
+
+    /// The `socket.socket`, which owns the descriptor from now on; None once the connection is lost.
+    pub(super) fn python_socket<'py>(
+        &self,
+        this: &Bound<'py, Self>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = this.py();
+        if let Some(socket) = self.socket.get(py) {
+            return Ok(Some(socket));
+        }
+        let Some((fd, family)) = self.state.with(py, |state| {
+            let family = getsockname(state.descriptor()?).ok()?.address_family();
+            Some((state.fd, family))
+        }) else {
+            return Ok(None);
+        };
+        let module = py.import(intern!(py, "socket"))?;
+        let stream = module.getattr(intern!(py, "SOCK_STREAM"))?;
+        let socket =
+            module.getattr(intern!(py, "socket"))?.call1((family.as_raw(), stream, -1, fd))?;
+        // That ran Python code: it may have asked for the socket, too, or have closed the connection.
+        let owned = self.state.with(py, |state| state.owned.take());
+        let Some(owned) = owned else {
+            socket.call_method0(intern!(py, "detach"))?;
+            return Ok(self.socket.get(py));
+        };
+        // Owned by the socket object now.
+        let _ = owned.into_raw_fd();
+        self.socket.set(py, Some(socket.clone().unbind()));
+        hold(&socket, 1)?;
+        socket.call_method1(intern!(py, "setblocking"), (false,))?;
+        Ok(Some(socket))
+    }
+
+    /// Reports what a callback raised as the loop does for the callbacks of handles.
+    fn callback_failed(
+        this: &Bound<'_, Self>,
+        callback: Bound<'_, PyAny>,
+        args: Bound<'_, PyTuple>,
+        context: Py<PyAny>,
+        error: PyErr,
+    ) -> PyResult<()> {
+        let py = this.py();
+        let Some(event_loop) = this.get().event_loop.get(py) else { return Err(error) };
+        let handle =
+            Handle::new(callback.unbind(), args.unbind(), context, event_loop.unbind(), None);
+        Handle::failed(&Bound::new(py, handle)?, error)
+    }
+}
+
+/// Whether `protocol` is an `asyncio.BufferedProtocol`.
+pub(super) fn lends_buffer(protocol: &Bound<'_, PyAny>) -> PyResult<bool> {
+    protocol.is_instance(Asyncio::get(protocol.py())?.buffered_protocol_class.bind(protocol.py()))
+}
+
+/// The exception that stands for a system's error number.
+pub(super) fn os_error(py: Python<'_>, number: i32) -> PyErr {
+    let text = py
+        .import(intern!(py, "os"))
+        .and_then(|os| os.call_method1(intern!(py, "strerror"), (number,)))
+        .map(Bound::unbind);
+    match text {
+        Ok(text) => PyOSError::new_err((number, text)),
+        Err(error) => error,
+    }
+}
+
+/// Holds off the closing of a `socket.socket` while a transport uses its descriptor, or lets go of it, as the
+/// files do that `makefile` makes: a `close()` of the program must not free a number that is still in use.
+fn hold(socket: &Bound<'_, PyAny>, change: isize) -> PyResult<()> {
+    let name = intern!(socket.py(), "_io_refs");
+    if let Some(count) = socket.getattr_opt(name)? {
+        socket.setattr(name, count.add(change)?)?;
+    }
+    Ok(())
+}
+
+/// Sets the result of a future that waits for the transport, unless it was cancelled.
+fn wake(waiter: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = waiter.py();
+    if let Ok(future) = waiter.cast::<Future>() {
+        return if future.get().is_done() { Ok(()) } else { Future::finish(future, py.None()) };
+    }
+    if !waiter.call_method0(intern!(py, "done"))?.is_truthy()? {
+        waiter.call_method1(intern!(py, "set_result"), (py.None(),))?;
+    }
+    Ok(())
+}
+
+impl Finalize for StreamTransport {
+    fn finalize(this: &Bound<'_, Self>) {
+        let py = this.py();
+        if !this.get().state.with(py, |state| state.open) {
+            return;
+        }
+        let warned = this.repr().and_then(|repr| {
+            let kwargs = PyDict::new(py);
+            kwargs.set_item("source", this)?;
+            let message = format!("unclosed transport {repr}");
+            let category = py.get_type::<PyResourceWarning>();
+            py.import("warnings")?.call_method("warn", (message, category), Some(&kwargs))
+        });
+        for result in [warned.map(drop), StreamTransport::release(this)] {
+            if let Err(error) = result {
+                error.write_unraisable(py, Some(this.as_any()));
+            }
+        }
+    }
+}
+
+impl FinalizeOnDealloc for StreamTransport {
+    fn dealloc_slot() -> &'static OnceLock<ffi::destructor> {
+        static SLOT: OnceLock<ffi::destructor> = OnceLock::new();
+        &SLOT
+    }
+}
