@@ -12,6 +12,7 @@ from asyncio import constants, coroutines
 # The very function: anyio finds the root task by it.
 from asyncio.base_events import _run_until_complete_cb
 
+from boros import _tasks
 from boros._boros import Loop
 from boros._connections import Connections
 from boros._executor import Executor
@@ -20,6 +21,8 @@ from boros._signals import Signals
 from boros._sockets import Sockets
 
 __all__ = ["EventLoop"]
+
+_tasks.install()
 
 
 class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.AbstractEventLoop):

@@ -383,7 +383,7 @@ impl Loop {
         if self.is_running() {
             return Err(PyRuntimeError::new_err("This event loop is already running"));
         }
-        if !Asyncio::get(py)?.get_running_loop.call0(py)?.is_none(py) {
+        if !asyncio::running_loop(py)?.is_none() {
             return Err(PyRuntimeError::new_err(
                 "Cannot run the event loop while another loop is running",
             ));
@@ -405,8 +405,7 @@ impl Loop {
         let event_loop = this.get();
         event_loop.check_open()?;
         event_loop._check_running(py)?;
-        let asyncio = Asyncio::get(py)?;
-        asyncio.set_running_loop.call1(py, (this,))?;
+        asyncio::set_running_loop(py, this)?;
         event_loop.thread_id.store(thread_ident(), Relaxed);
         let face = PyFace::new(this);
         let result = loop {
@@ -420,8 +419,7 @@ impl Loop {
         let result = result.and(Loop::clear_left_task(this));
         event_loop.engine(py, Engine::take_stop);
         event_loop.thread_id.store(0, Relaxed);
-        let left = asyncio.set_running_loop.call1(py, (py.None(),));
-        result.and(left.map(drop))
+        result.and(asyncio::set_running_loop(py, py.None().bind(py)))
     }
 
     /// One turn, for programs that drive the loop themselves.

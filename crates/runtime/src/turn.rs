@@ -45,7 +45,7 @@ pub fn turn<F: Face>(face: &F) -> Result<(), F::Error> {
         face.interrupted()?;
     }
 
-    let count = face.with(|engine| engine.timers.is_empty().then(|| engine.ready.len()));
+    let count = face.with(|engine| engine.timers.is_empty().then_some(engine.ready.len()));
     let count = match count {
         Some(count) => count,
         None => {
