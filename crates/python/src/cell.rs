@@ -16,6 +16,17 @@ unsafe impl<T> Sync for Slot<T> {}
 // SAFETY: `Py<T>` is `Send`.
 unsafe impl<T> Send for Slot<T> {}
 
+impl<T> Drop for Slot<T> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(value) = self.0.get_mut().take() {
+            // SAFETY: slots are fields of Python objects, or of what is about to become one, and both go
+            // with the GIL held. `Py`'s own drop would ask thread-local storage whether that is so.
+            unsafe { pyo3::ffi::Py_DECREF(value.into_ptr()) };
+        }
+    }
+}
+
 impl<T> Default for Slot<T> {
     fn default() -> Self {
         Slot::empty()
@@ -56,7 +67,9 @@ impl<T> Slot<T> {
     /// Puts `value` in; what was there goes after that.
     #[inline]
     pub(crate) fn set(&self, py: Python<'_>, value: Option<Py<T>>) {
-        drop(self.replace(py, value));
+        if let Some(old) = self.replace(py, value) {
+            drop(old.into_bound(py));
+        }
     }
 
     #[inline]

@@ -12,9 +12,9 @@ use crate::asyncio::{self, Asyncio};
 use crate::cell::{GilCell, Slot};
 use crate::context;
 use crate::face::PyFace;
-use crate::future::Future;
 use crate::handle::{Handle, TimerHandle};
 use crate::job::{Job, PyKinds};
+use crate::pool;
 use crate::task::Task;
 use crate::transport::Streams;
 
@@ -37,6 +37,9 @@ pub(crate) struct Loop {
     fast: AtomicBool,
     /// Seconds, as the bits of an `f64`.
     slow_callback_duration: AtomicU64,
+    /// The task of the last step, which is still the loop's current one in the interpreter's record: the
+    /// next step of a task overwrites it, and everything else has it cleared first.
+    left_task: Slot<Task>,
     /// In debug mode, what is being run.
     current_handle: Slot<Handle>,
     streams: Streams,
@@ -66,6 +69,10 @@ impl Loop {
         drop(left_over);
     }
 
+    pub(crate) fn task_factory<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.task_factory.get(py)
+    }
+
     /// Whether jobs may be queued without asking `call_soon`.
     #[inline]
     pub(crate) fn is_fast(&self) -> bool {
@@ -74,6 +81,47 @@ impl Loop {
 
     pub(crate) fn is_debug(&self) -> bool {
         self.debug.load(Relaxed)
+    }
+
+    /// Makes `task` the current one for a step.
+    ///
+    /// # Errors
+    /// A `RuntimeError` when another task of the loop is being executed.
+    #[inline]
+    pub(crate) fn enter_task(this: &Bound<'_, Self>, task: &Bound<'_, Task>) -> PyResult<()> {
+        let py = this.py();
+        let event_loop = this.get();
+        if event_loop.left_task.holds(task) {
+            return Ok(());
+        }
+        if event_loop.left_task.is_some(py) {
+            event_loop.left_task.set(py, None);
+            return asyncio::swap_current_task(py, this, Some(task.as_any())).map(drop);
+        }
+        asyncio::enter_task(py, this, task.as_any())
+    }
+
+    /// Takes note that the step of `task`, the current one, has ended.
+    #[inline]
+    pub(crate) fn leave_task(&self, task: &Bound<'_, Task>) {
+        if !self.left_task.holds(task) {
+            self.left_task.set(task.py(), Some(task.clone().unbind()));
+        }
+    }
+
+    /// Makes the interpreter's record say that no task is current.
+    ///
+    /// # Errors
+    /// What the interpreter raises.
+    #[inline]
+    pub(crate) fn clear_left_task(this: &Bound<'_, Self>) -> PyResult<()> {
+        match this.get().left_task.take(this.py()) {
+            None => Ok(()),
+            Some(task) => {
+                let _task = task.into_bound(this.py());
+                asyncio::swap_current_task(this.py(), this, None).map(drop)
+            }
+        }
     }
 
     pub(crate) fn set_current_handle(&self, py: Python<'_>, handle: Option<Py<Handle>>) {
@@ -106,6 +154,12 @@ impl Loop {
 
     pub(crate) fn now(&self, py: Python<'_>) -> Time {
         self.engine(py, |engine| engine.clock().now()).unwrap_or_else(|| Clock::monotonic().now())
+    }
+
+    /// What `time()` answers: a subclass may have a clock of its own.
+    #[inline]
+    pub(crate) fn now_secs(this: &Bound<'_, Self>) -> PyResult<f64> {
+        Ok(this.get().now(this.py()).as_secs_f64())
     }
 
     /// Takes note that a queued timer was cancelled.
@@ -146,7 +200,7 @@ impl Loop {
         self.check_callback(callback, method)
     }
 
-    fn make_handle(
+    pub(crate) fn make_handle(
         this: &Bound<'_, Self>,
         callback: &Bound<'_, PyAny>,
         args: Bound<'_, PyTuple>,
@@ -193,7 +247,7 @@ impl Loop {
         ))
     }
 
-    fn schedule_at<'py>(
+    pub(crate) fn schedule_at<'py>(
         this: &Bound<'py, Self>,
         when: f64,
         callback: &Bound<'py, PyAny>,
@@ -203,7 +257,7 @@ impl Loop {
     ) -> PyResult<Bound<'py, TimerHandle>> {
         let py = this.py();
         let handle = Loop::make_handle(this, callback, args, context, method)?;
-        let timer = Bound::new(py, TimerHandle::new(handle, when))?;
+        let timer: Bound<'_, TimerHandle> = pool::create(py, (handle, TimerHandle::new(when)))?;
         let queued = timer.clone().unbind();
         this.get().engine(py, |engine| engine.push_timer(Time::from_secs_f64(when), queued));
         Ok(timer)
@@ -248,6 +302,7 @@ impl Loop {
             overridden: AtomicBool::new(overridden),
             fast: AtomicBool::new(false),
             slow_callback_duration: AtomicU64::new(0.1f64.to_bits()),
+            left_task: Slot::empty(),
             current_handle: Slot::empty(),
             streams: Streams::new(),
         };
@@ -255,107 +310,14 @@ impl Loop {
         Ok(event_loop)
     }
 
-    /// Has ``callback(*args)`` called in the loop's next turn, in ``context`` or a copy of the
-    /// current one. Returns a handle.
-    #[pyo3(signature = (callback, *args, context = None))]
-    fn call_soon<'py>(
-        this: &Bound<'py, Self>,
-        callback: &Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
-        context: Option<Py<PyAny>>,
-    ) -> PyResult<Bound<'py, Handle>> {
-        let py = this.py();
-        let handle = Loop::make_handle(this, callback, args, context, "call_soon")?;
-        let handle = Bound::new(py, handle)?;
-        this.get().push(py, Job::Handle(handle.clone().unbind()));
-        Ok(handle)
-    }
-
-    /// Like :meth:`call_soon`, and may be called from any thread: it wakes the loop.
-    #[pyo3(signature = (callback, *args, context = None))]
-    fn call_soon_threadsafe<'py>(
-        this: &Bound<'py, Self>,
-        callback: &Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
-        context: Option<Py<PyAny>>,
-    ) -> PyResult<Bound<'py, Handle>> {
-        let py = this.py();
-        let handle = Loop::make_handle(this, callback, args, context, "call_soon_threadsafe")?;
-        let handle = Bound::new(py, handle)?;
-        let job = Job::Handle(handle.clone().unbind());
-        // The GIL orders this with everything else that is queued; only the wait has to be ended.
-        this.get().engine(py, |engine| {
-            engine.push(job);
-            engine.inbox().wake();
-        });
-        Ok(handle)
-    }
-
     /// Queues a handle that exists.
     fn _push_handle(&self, handle: &Bound<'_, Handle>) {
         self.push(handle.py(), Job::Handle(handle.clone().unbind()));
     }
 
-    /// Has ``callback(*args)`` called ``delay`` seconds from now. Returns a handle.
-    #[pyo3(signature = (delay, callback, *args, context = None))]
-    fn call_later<'py>(
-        this: &Bound<'py, Self>,
-        delay: &Bound<'py, PyAny>,
-        callback: &Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
-        context: Option<Py<PyAny>>,
-    ) -> PyResult<Bound<'py, TimerHandle>> {
-        if delay.is_none() {
-            return Err(PyTypeError::new_err("delay must not be None"));
-        }
-        let when = this.get().now(this.py()).as_secs_f64() + delay.extract::<f64>()?;
-        Loop::schedule_at(this, when, callback, args, context, "call_later")
-    }
-
-    /// Has ``callback(*args)`` called at the time ``when`` of the loop's clock, in seconds. Returns
-    /// a handle.
-    #[pyo3(signature = (when, callback, *args, context = None))]
-    fn call_at<'py>(
-        this: &Bound<'py, Self>,
-        when: &Bound<'py, PyAny>,
-        callback: &Bound<'py, PyAny>,
-        args: Bound<'py, PyTuple>,
-        context: Option<Py<PyAny>>,
-    ) -> PyResult<Bound<'py, TimerHandle>> {
-        if when.is_none() {
-            return Err(PyTypeError::new_err("when cannot be None"));
-        }
-        Loop::schedule_at(this, when.extract::<f64>()?, callback, args, context, "call_at")
-    }
-
     /// The time of the loop's clock, in seconds.
     fn time(&self, py: Python<'_>) -> f64 {
         self.now(py).as_secs_f64()
-    }
-
-    /// A future of this loop.
-    fn create_future(this: &Bound<'_, Self>) -> PyResult<Future> {
-        Future::of_loop(this)
-    }
-
-    /// Wraps a coroutine in a task of this loop and schedules it.
-    ///
-    /// Raises :exc:`TypeError` for what is no coroutine, and :exc:`RuntimeError` if the loop is closed.
-    #[pyo3(signature = (coro, **kwargs))]
-    fn create_task<'py>(
-        this: &Bound<'py, Self>,
-        coro: &Bound<'py, PyAny>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let py = this.py();
-        this.get().check_open()?;
-        if let Some(factory) = this.get().task_factory.get(py) {
-            return run_factory(this, &factory, coro, kwargs);
-        }
-        let options = TaskOptions::extract(kwargs)?;
-        let task =
-            Task::spawn(this, coro, options.name.as_ref(), options.context, options.eager_start)?;
-        Ok(task.into_any())
     }
 
     /// Has tasks made by ``factory(loop, coro, **kwargs)``, or by boros again if it is None.
@@ -455,6 +417,7 @@ impl Loop {
                 break Ok(());
             }
         };
+        let result = result.and(Loop::clear_left_task(this));
         event_loop.engine(py, Engine::take_stop);
         event_loop.thread_id.store(0, Relaxed);
         let left = asyncio.set_running_loop.call1(py, (py.None(),));
@@ -464,7 +427,7 @@ impl Loop {
     /// One turn, for programs that drive the loop themselves.
     fn _run_once(this: &Bound<'_, Self>) -> PyResult<()> {
         this.get().check_open()?;
-        turn(&PyFace::new(this))
+        turn(&PyFace::new(this)).and(Loop::clear_left_task(this))
     }
 
     /// Closes what the native part owns. Answers False if that was done already.
@@ -556,6 +519,7 @@ impl Loop {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.task_factory.traverse(visit)?;
         self.current_handle.traverse(visit)?;
+        self.left_task.traverse(visit)?;
         self.engine
             .inspect(|engine| {
                 let Some(engine) = engine else { return Ok(()) };
@@ -603,63 +567,4 @@ impl Loop {
         }
         Ok(())
     }
-}
-
-/// The keywords of `create_task`.
-#[derive(Default)]
-struct TaskOptions<'py> {
-    name: Option<Bound<'py, PyAny>>,
-    context: Option<Py<PyAny>>,
-    eager_start: bool,
-}
-
-impl<'py> TaskOptions<'py> {
-    fn extract(kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Self> {
-        let mut options = TaskOptions::default();
-        let Some(kwargs) = kwargs else { return Ok(options) };
-        for (key, value) in kwargs {
-            match key.extract::<&str>()? {
-                "name" => options.name = Some(value),
-                "context" => options.context = Some(value.unbind()),
-                "eager_start" => options.eager_start = value.is_truthy()?,
-                other => {
-                    return Err(PyTypeError::new_err(format!(
-                        "create_task() got an unexpected keyword argument '{other}'"
-                    )));
-                }
-            }
-        }
-        Ok(options)
-    }
-}
-
-/// Has the program's own factory make the task, with the arguments that its Python version passes.
-fn run_factory<'py>(
-    this: &Bound<'py, Loop>,
-    factory: &Bound<'py, PyAny>,
-    coro: &Bound<'py, PyAny>,
-    kwargs: Option<&Bound<'py, PyDict>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = this.py();
-    let version = py.version_info();
-    if version >= (3, 13, 3) {
-        return factory.call((this, coro), kwargs);
-    }
-    // Before, only the context was passed on, and the name was set afterwards.
-    let options = TaskOptions::extract(kwargs)?;
-    let task = match options.context {
-        Some(context) if !context.is_none(py) => {
-            let kwargs = PyDict::new(py);
-            kwargs.set_item(intern!(py, "context"), context)?;
-            factory.call((this, coro), Some(&kwargs))?
-        }
-        _ => factory.call1((this, coro))?,
-    };
-    if version >= (3, 13) || options.name.is_some() {
-        let set_name = task.getattr_opt(intern!(py, "set_name"))?;
-        if let Some(set_name) = set_name {
-            set_name.call1((options.name,))?;
-        }
-    }
-    Ok(task)
 }

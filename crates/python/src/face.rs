@@ -75,6 +75,10 @@ impl Face for PyFace<'_, '_> {
             // Returns at once: giving the GIL away and taking it back would cost more than the call.
             return poller.wait(events, timeout);
         }
+        // Other threads see no current task while nothing runs.
+        if let Err(error) = Loop::clear_left_task(self.event_loop) {
+            error.write_unraisable(self.py(), Some(self.event_loop.as_any()));
+        }
         self.py().detach(|| poller.wait(events, timeout))
     }
 

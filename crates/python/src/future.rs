@@ -1,5 +1,4 @@
 //! `boros.Future`: a result that is not there yet (PEP 3156, CPython's `Lib/asyncio/futures.py`).
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
 use pyo3::exceptions::{
@@ -14,10 +13,11 @@ use crate::callbacks::{Callback, Callbacks};
 use crate::cell::{GilCell, Slot};
 use crate::context;
 use crate::event_loop::Loop;
-use crate::finalizer::Finalize;
+use crate::finalizer::{self, Finalize};
 use crate::future_iter::FutureIter;
 use crate::job::Job;
 use crate::loop_ref::LoopRef;
+use crate::pool::{self, Pool, Pooled};
 use crate::step;
 use crate::task::Task;
 
@@ -134,6 +134,11 @@ impl Future {
 
     pub(crate) fn keep_cancelled_error(&self, py: Python<'_>, error: Py<PyBaseException>) {
         self.cancelled_error.set(py, Some(error));
+    }
+
+    /// Whether it has an exception that nobody has looked at.
+    pub(crate) fn is_unseen(&self) -> bool {
+        self.log_traceback.load(Relaxed)
     }
 
     pub(crate) fn hush(&self) {
@@ -406,10 +411,38 @@ impl Finalize for Future {
     fn finalize(this: &Bound<'_, Self>) {
         Future::finalize_future(this);
     }
+}
 
-    fn dealloc_slot() -> &'static OnceLock<ffi::destructor> {
-        static SLOT: OnceLock<ffi::destructor> = OnceLock::new();
-        &SLOT
+// SAFETY: the value is the `Future`, written and dropped whole.
+unsafe impl Pooled for Future {
+    type Value = Future;
+
+    fn pool() -> &'static Pool {
+        static POOL: Pool = Pool::new();
+        &POOL
+    }
+
+    fn create(py: Python<'_>, value: Future) -> PyResult<Bound<'_, Self>> {
+        Bound::new(py, value)
+    }
+
+    unsafe fn write(object: &Bound<'_, Self>, value: Future) {
+        // SAFETY: the place of the value in an object of this class, which holds none.
+        unsafe { std::ptr::from_ref(object.get()).cast_mut().write(value) };
+    }
+
+    unsafe fn drop_value(object: &Borrowed<'_, '_, Self>) {
+        // SAFETY: the value is there, and not used again.
+        unsafe { std::ptr::from_ref(object.get()).cast_mut().drop_in_place() };
+    }
+
+    unsafe fn finalize_before_dealloc(object: *mut ffi::PyObject) -> bool {
+        // SAFETY: the object is whole. Its finalizer matters only if there is something to report.
+        unsafe {
+            let py = Python::assume_attached();
+            let future = Borrowed::<PyAny>::from_ptr(py, object).cast_unchecked::<Future>();
+            future.get().log_traceback.load(Relaxed) && finalizer::finalize_before_dealloc(object)
+        }
     }
 }
 
@@ -529,12 +562,12 @@ impl Future {
         Ok(self.make_cancelled_error(py)?.into_value(py))
     }
 
-    fn __iter__(this: &Bound<'_, Self>) -> PyResult<FutureIter> {
+    fn __iter__<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, FutureIter>> {
         this.get().check_initialized(this.py())?;
-        Ok(FutureIter::new(this.clone().unbind()))
+        pool::create(this.py(), FutureIter::new(this.clone().unbind()))
     }
 
-    fn __await__(this: &Bound<'_, Self>) -> PyResult<FutureIter> {
+    fn __await__<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, FutureIter>> {
         Future::__iter__(this)
     }
 

@@ -6,6 +6,7 @@ use pyo3::{PyTraverseError, PyVisit, ffi};
 
 use crate::cell::Slot;
 use crate::future::Future;
+use crate::pool::{Pool, Pooled};
 
 /// Yields the future once, if it is not done, and then returns its result.
 #[pyclass(frozen, module = "boros", name = "FutureIter")]
@@ -37,6 +38,30 @@ impl FutureIter {
         }
         self.future.set(py, None);
         Future::take_outcome(&future).map(Answer::Returned)
+    }
+}
+
+// SAFETY: the value is the `FutureIter`, written and dropped whole.
+unsafe impl Pooled for FutureIter {
+    type Value = FutureIter;
+
+    fn pool() -> &'static Pool {
+        static POOL: Pool = Pool::new();
+        &POOL
+    }
+
+    fn create(py: Python<'_>, value: FutureIter) -> PyResult<Bound<'_, Self>> {
+        Bound::new(py, value)
+    }
+
+    unsafe fn write(object: &Bound<'_, Self>, value: FutureIter) {
+        // SAFETY: the place of the value in an object of this class, which holds none.
+        unsafe { std::ptr::from_ref(object.get()).cast_mut().write(value) };
+    }
+
+    unsafe fn drop_value(object: &Borrowed<'_, '_, Self>) {
+        // SAFETY: the value is there, and not used again.
+        unsafe { std::ptr::from_ref(object.get()).cast_mut().drop_in_place() };
     }
 }
 

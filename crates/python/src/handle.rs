@@ -9,6 +9,7 @@ use crate::asyncio::{self, Asyncio};
 use crate::cell::Slot;
 use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
+use crate::pool::{Pool, Pooled};
 
 /// A callback that a loop was asked to run.
 #[pyclass(frozen, subclass, weakref, module = "boros", name = "Handle")]
@@ -63,11 +64,16 @@ impl Handle {
             return Ok(());
         };
         let result = run_in(&context, || {
-            // SAFETY: the GIL is held, `callback` and `args` are owned here, and the result is a new
-            // reference or NULL with an exception set.
+            // SAFETY: the GIL is held; `callback` and `args` are owned here, and a tuple's items stay where
+            // they are; the result is a new reference or NULL with an exception set.
             unsafe {
-                let result =
-                    ffi::PyObject_Call(callback.as_ptr(), args.as_ptr(), std::ptr::null_mut());
+                let items = (*args.as_ptr().cast::<ffi::PyTupleObject>()).ob_item.as_ptr();
+                let result = ffi::PyObject_Vectorcall(
+                    callback.as_ptr(),
+                    items,
+                    args.len(),
+                    std::ptr::null_mut(),
+                );
                 Bound::from_owned_ptr_or_err(py, result)
             }
         });
@@ -144,6 +150,30 @@ impl Handle {
         self.context.clear();
         self.event_loop.clear();
         self.source_traceback.clear();
+    }
+}
+
+// SAFETY: the value is the `Handle`, written and dropped whole.
+unsafe impl Pooled for Handle {
+    type Value = Handle;
+
+    fn pool() -> &'static Pool {
+        static POOL: Pool = Pool::new();
+        &POOL
+    }
+
+    fn create(py: Python<'_>, value: Handle) -> PyResult<Bound<'_, Self>> {
+        Bound::new(py, value)
+    }
+
+    unsafe fn write(object: &Bound<'_, Self>, value: Handle) {
+        // SAFETY: the place of the value in an object of this class, which holds none.
+        unsafe { std::ptr::from_ref(object.get()).cast_mut().write(value) };
+    }
+
+    unsafe fn drop_value(object: &Borrowed<'_, '_, Self>) {
+        // SAFETY: the value is there, and not used again.
+        unsafe { std::ptr::from_ref(object.get()).cast_mut().drop_in_place() };
     }
 }
 
@@ -260,10 +290,39 @@ pub(crate) struct TimerHandle {
     scheduled: AtomicBool,
 }
 
+// SAFETY: the value is the `Handle` and the rest of the `TimerHandle`, each written and dropped whole.
+unsafe impl Pooled for TimerHandle {
+    type Value = (Handle, TimerHandle);
+
+    fn pool() -> &'static Pool {
+        static POOL: Pool = Pool::new();
+        &POOL
+    }
+
+    fn create(py: Python<'_>, (handle, timer): Self::Value) -> PyResult<Bound<'_, Self>> {
+        Bound::new(py, PyClassInitializer::from(handle).add_subclass(timer))
+    }
+
+    unsafe fn write(object: &Bound<'_, Self>, (handle, timer): Self::Value) {
+        // SAFETY: the places of the values in an object of this class, which holds none.
+        unsafe {
+            std::ptr::from_ref(object.as_super().get()).cast_mut().write(handle);
+            std::ptr::from_ref(object.get()).cast_mut().write(timer);
+        }
+    }
+
+    unsafe fn drop_value(object: &Borrowed<'_, '_, Self>) {
+        // SAFETY: the values are there, and not used again.
+        unsafe {
+            std::ptr::from_ref(object.get()).cast_mut().drop_in_place();
+            std::ptr::from_ref(object.as_super().get()).cast_mut().drop_in_place();
+        }
+    }
+}
+
 impl TimerHandle {
-    pub(crate) fn new(handle: Handle, when: f64) -> PyClassInitializer<Self> {
-        PyClassInitializer::from(handle)
-            .add_subclass(TimerHandle { when, scheduled: AtomicBool::new(true) })
+    pub(crate) fn new(when: f64) -> Self {
+        TimerHandle { when, scheduled: AtomicBool::new(true) }
     }
 
     pub(crate) fn leave_queue(&self) {

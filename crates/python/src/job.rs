@@ -121,34 +121,50 @@ impl Job {
     #[inline]
     pub(crate) fn run(self, py: Python<'_>, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
         match self {
-            Job::Step(task) => step::run_step(task.bind(py)),
-            Job::Wakeup { task, future } => step::run_wakeup(task.bind(py), future.bind(py)),
-            Job::Handle(handle) => Handle::run(handle.bind(py)),
-            Job::Readable(transport) => transport::read_ready(transport.bind(py)),
+            Job::Step(task) => step::run_step(event_loop, &task.into_bound(py)),
+            Job::Wakeup { task, future } => {
+                step::run_wakeup(event_loop, &task.into_bound(py), &future.into_bound(py))
+            }
+            Job::Handle(handle) => {
+                Loop::clear_left_task(event_loop)?;
+                Handle::run(&handle.into_bound(py))
+            }
+            Job::Readable(transport) => {
+                Loop::clear_left_task(event_loop)?;
+                transport::read_ready(&transport.into_bound(py))
+            }
             Job::Writable(ref transport) => {
+                Loop::clear_left_task(event_loop)?;
                 let result = transport::write_ready(transport.bind(py));
                 self.reported(event_loop, result)
             }
             Job::Connected { transport, waiter } => {
-                StreamTransport::start(transport.bind(py), waiter)
+                Loop::clear_left_task(event_loop)?;
+                StreamTransport::start(&transport.into_bound(py), waiter)
             }
             Job::ConnectionLost { ref transport, ref error, ref context } => {
+                Loop::clear_left_task(event_loop)?;
                 let transport = transport.bind(py);
                 let result =
                     run_in(context.bind(py), || StreamTransport::lose(transport, error.as_ref()));
                 self.reported(event_loop, result)
             }
-            Job::Accept(listener) => Listener::accept_ready(listener.bind(py)),
+            Job::Accept(listener) => {
+                Loop::clear_left_task(event_loop)?;
+                Listener::accept_ready(&listener.into_bound(py))
+            }
             Job::Callback { function, context, future } => {
-                let function = function.bind(py);
-                match run_in(context.bind(py), || function.call1((&future,))) {
+                Loop::clear_left_task(event_loop)?;
+                let (function, context, future) =
+                    (function.into_bound(py), context.into_bound(py), future.into_bound(py));
+                match run_in(&context, || function.call1((&future,))) {
                     Ok(_) => Ok(()),
                     Err(error) => {
                         let args = PyTuple::new(py, [future])?.unbind();
                         let handle = Handle::new(
-                            function.clone().unbind(),
+                            function.unbind(),
                             args,
-                            context,
+                            context.unbind(),
                             event_loop.clone().unbind(),
                             None,
                         );

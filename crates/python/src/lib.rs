@@ -5,12 +5,16 @@ mod cell;
 mod context;
 mod event_loop;
 mod face;
+mod fastcall;
 mod finalizer;
 mod future;
 mod future_iter;
 mod handle;
 mod job;
 mod loop_ref;
+mod pool;
+mod scheduler;
+mod scheduling;
 mod step;
 mod task;
 mod task_list;
@@ -32,9 +36,15 @@ fn _boros(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<transport::StreamTransport>()?;
     m.add_class::<transport::Listener>()?;
     m.add_function(wrap_pyfunction!(task::pending_tasks, m)?)?;
+    scheduler::register(m)?;
     finalizer::install::<future::Future>(m.py());
     finalizer::install::<task::Task>(m.py());
-    finalizer::install::<transport::StreamTransport>(m.py());
+    finalizer::install_unpooled::<transport::StreamTransport>(m.py());
+    pool::install::<future::Future>(m.py());
+    pool::install::<future_iter::FutureIter>(m.py());
+    pool::install::<task::Task>(m.py());
+    pool::install::<handle::Handle>(m.py());
+    pool::install::<handle::TimerHandle>(m.py());
     future_iter::install_slots(m.py());
-    Ok(())
+    scheduling::install(m.py())
 }

@@ -8,6 +8,7 @@ use crate::asyncio::{self, Asyncio};
 use crate::callbacks::Callback;
 use crate::cell::Slot;
 use crate::context::run_in;
+use crate::event_loop::Loop;
 use crate::future::Future;
 use crate::job::{self, Job};
 use crate::task::{Task, cancel_waiter};
@@ -63,9 +64,9 @@ fn wakeup_callback(task: &Bound<'_, Task>) -> PyResult<Py<PyAny>> {
 /// # Errors
 /// `KeyboardInterrupt` and `SystemExit`, and what the exception handler raises.
 #[inline]
-pub(crate) fn run_step(task: &Bound<'_, Task>) -> PyResult<()> {
+pub(crate) fn run_step(event_loop: &Bound<'_, Loop>, task: &Bound<'_, Task>) -> PyResult<()> {
     let error = take_pending_error(task);
-    in_context(task, error)
+    in_context(event_loop, task, error)
 }
 
 /// Runs the step of a task whose future is done, in the task's context.
@@ -73,8 +74,12 @@ pub(crate) fn run_step(task: &Bound<'_, Task>) -> PyResult<()> {
 /// # Errors
 /// As for [`run_step`].
 #[inline]
-pub(crate) fn run_wakeup(task: &Bound<'_, Task>, future: &Bound<'_, Future>) -> PyResult<()> {
-    in_context(task, Future::outcome_error(future))
+pub(crate) fn run_wakeup(
+    event_loop: &Bound<'_, Loop>,
+    task: &Bound<'_, Task>,
+    future: &Bound<'_, Future>,
+) -> PyResult<()> {
+    in_context(event_loop, task, Future::outcome_error(future))
 }
 
 fn take_pending_error(task: &Bound<'_, Task>) -> Option<PyErr> {
@@ -83,12 +88,37 @@ fn take_pending_error(task: &Bound<'_, Task>) -> Option<PyErr> {
 }
 
 #[inline]
-fn in_context(task: &Bound<'_, Task>, error: Option<PyErr>) -> PyResult<()> {
+fn in_context(
+    event_loop: &Bound<'_, Loop>,
+    task: &Bound<'_, Task>,
+    error: Option<PyErr>,
+) -> PyResult<()> {
     let context = task.get().context(task.py())?;
-    match run_in(&context, || step(task, error)) {
+    let step = || {
+        check_pending(task, &error)?;
+        Loop::enter_task(event_loop, task)?;
+        let result = advance_and_settle(task, error);
+        event_loop.get().leave_task(task);
+        result
+    };
+    match run_in(&context, step) {
         Ok(()) => Ok(()),
         Err(error) => failed(task, error),
     }
+}
+
+/// Refuses to step a task that is done.
+fn check_pending(task: &Bound<'_, Task>, error: &Option<PyErr>) -> PyResult<()> {
+    if !task.as_super().get().is_done() {
+        return Ok(());
+    }
+    let py = task.py();
+    let error = match error {
+        None => "None".to_owned(),
+        Some(error) => error.value(py).repr()?.to_string(),
+    };
+    let message = format!("_step(): already done: {}, {error}", task.repr()?);
+    Err(asyncio::invalid_state(py, message))
 }
 
 #[cold]
@@ -102,24 +132,13 @@ fn failed(task: &Bound<'_, Task>, error: PyErr) -> PyResult<()> {
     job::report(&event_loop, &message, error)
 }
 
-/// One step, with the task as the loop's current one.
+/// One step, asked for through a loop's `call_soon`: with the task as the loop's current one.
 fn step(task: &Bound<'_, Task>, error: Option<PyErr>) -> PyResult<()> {
     let py = task.py();
-    let future = task.as_super().get();
-    let event_loop = future
-        .event_loop()
-        .get(py)
-        .ok_or_else(|| PyRuntimeError::new_err("Task object is not initialized."))?;
-    if future.is_done() {
-        let error = match error {
-            None => "None".to_owned(),
-            Some(error) => error.into_value(py).bind(py).repr()?.to_string(),
-        };
-        return Err(asyncio::invalid_state(
-            py,
-            format!("_step(): already done: {}, {error}", task.repr()?),
-        ));
-    }
+    let event_loop = task.as_super().get().event_loop().get(py);
+    let event_loop =
+        event_loop.ok_or_else(|| PyRuntimeError::new_err("Task object is not initialized."))?;
+    check_pending(task, &error)?;
     asyncio::enter_task(py, &event_loop, task.as_any())?;
     let result = advance_and_settle(task, error);
     let left = asyncio::swap_current_task(py, &event_loop, None);
@@ -357,8 +376,8 @@ impl TaskStep {
         self.task.get(py)
     }
 
-    #[classattr]
-    fn __qualname__() -> &'static str {
+    #[getter]
+    fn __qualname__(&self) -> &'static str {
         "Task.task_step"
     }
 
@@ -408,8 +427,8 @@ impl TaskWakeup {
         self.task.get(py)
     }
 
-    #[classattr]
-    fn __qualname__() -> &'static str {
+    #[getter]
+    fn __qualname__(&self) -> &'static str {
         "Task.task_wakeup"
     }
 

@@ -1,5 +1,4 @@
 //! `boros.Task`: a future that runs a coroutine (PEP 3156, CPython's `Lib/asyncio/tasks.py`).
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
@@ -11,8 +10,9 @@ use crate::asyncio::{self, Asyncio};
 use crate::cell::Slot;
 use crate::context;
 use crate::event_loop::Loop;
-use crate::finalizer::Finalize;
+use crate::finalizer::{self, Finalize};
 use crate::future::Future;
+use crate::pool::{self, Pool, Pooled};
 use crate::step;
 use crate::task_list::Links;
 
@@ -62,8 +62,7 @@ impl Task {
         eager_start: bool,
     ) -> PyResult<Bound<'py, Task>> {
         let future = Future::of_loop(event_loop)?;
-        let init = PyClassInitializer::from(future).add_subclass(Task::uninitialized());
-        let task = Bound::new(event_loop.py(), init)?;
+        let task: Bound<'_, Task> = pool::create(event_loop.py(), (future, Task::uninitialized()))?;
         Task::start(&task, coro, name, context, eager_start)?;
         Ok(task)
     }
@@ -229,10 +228,45 @@ impl Finalize for Task {
         }
         Future::finalize_future(this.as_super());
     }
+}
 
-    fn dealloc_slot() -> &'static OnceLock<ffi::destructor> {
-        static SLOT: OnceLock<ffi::destructor> = OnceLock::new();
-        &SLOT
+// SAFETY: the value is the `Future` and the rest of the `Task`, each written and dropped whole.
+unsafe impl Pooled for Task {
+    type Value = (Future, Task);
+
+    fn pool() -> &'static Pool {
+        static POOL: Pool = Pool::new();
+        &POOL
+    }
+
+    fn create(py: Python<'_>, (future, task): Self::Value) -> PyResult<Bound<'_, Self>> {
+        Bound::new(py, PyClassInitializer::from(future).add_subclass(task))
+    }
+
+    unsafe fn write(object: &Bound<'_, Self>, (future, task): Self::Value) {
+        // SAFETY: the places of the values in an object of this class, which holds none.
+        unsafe {
+            std::ptr::from_ref(object.as_super().get()).cast_mut().write(future);
+            std::ptr::from_ref(object.get()).cast_mut().write(task);
+        }
+    }
+
+    unsafe fn drop_value(object: &Borrowed<'_, '_, Self>) {
+        // SAFETY: the values are there, and not used again.
+        unsafe {
+            std::ptr::from_ref(object.get()).cast_mut().drop_in_place();
+            std::ptr::from_ref(object.as_super().get()).cast_mut().drop_in_place();
+        }
+    }
+
+    unsafe fn finalize_before_dealloc(object: *mut ffi::PyObject) -> bool {
+        // SAFETY: the object is whole. Its finalizer matters only if there is something to report.
+        unsafe {
+            let py = Python::assume_attached();
+            let task = Borrowed::<PyAny>::from_ptr(py, object).cast_unchecked::<Task>();
+            let future = task.as_super().get();
+            (!future.is_done() || future.is_unseen()) && finalizer::finalize_before_dealloc(object)
+        }
     }
 }
 

@@ -132,6 +132,18 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_ends_in_time_and_not_before() {
+        let poller = Poller::new().unwrap();
+        let clock = crate::Clock::monotonic();
+        for micros in [1, 300, 2_500] {
+            let timeout = Duration::from_micros(micros);
+            let start = clock.now();
+            poller.wait(&mut Events::new(), Some(timeout)).unwrap();
+            assert!(clock.now().since(start) >= timeout);
+        }
+    }
+
+    #[test]
     fn interest_can_be_changed_and_taken_back() {
         let poller = Poller::new().unwrap();
         let (_a, b) = UnixStream::pair().unwrap();

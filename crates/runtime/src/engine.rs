@@ -100,8 +100,7 @@ impl<K: Kinds> Engine<K> {
 
     /// Moves what other threads handed in to the ready queue.
     pub fn drain_inbox(&mut self) {
-        let inbox = Arc::clone(&self.inbox);
-        inbox.drain_into(&mut self.ready);
+        self.inbox.drain_into(&mut self.ready);
     }
 
     /// Adds a timer that is due at `when`.

@@ -58,7 +58,8 @@ pub trait Face {
         timeout: Option<Duration>,
     ) -> io::Result<()>;
 
-    /// Called once a turn, after the wait or in its place: handles what signals left behind.
+    /// Called after each wait: handles what signals left behind. A busy loop waits (for no time) at least
+    /// every few dozen turns.
     ///
     /// # Errors
     /// What ends the turn early.

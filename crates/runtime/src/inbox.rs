@@ -40,8 +40,10 @@ impl<J> Inbox<J> {
     }
 
     /// Moves what has come in to the end of `ready`.
+    #[inline]
     pub(crate) fn drain_into(&self, ready: &mut VecDeque<J>) {
-        if self.filled.swap(false, Ordering::SeqCst) {
+        // A look first: it is cheap, and nearly always there is nothing.
+        if self.filled.load(Ordering::Relaxed) && self.filled.swap(false, Ordering::SeqCst) {
             ready.extend(self.lock().drain(..));
         }
     }

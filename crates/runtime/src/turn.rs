@@ -11,8 +11,10 @@ use crate::inbox::Inbox;
 
 /// While jobs are ready, a look at the poller can wait this long …
 const MAX_POLL_DELAY: Duration = Duration::from_micros(50);
-/// … and this many turns.
+/// … and this many turns, …
 const MAX_SKIPPED_TURNS: u32 = 64;
+/// … or this many while only the loop's own descriptors are waited for.
+const MAX_QUIET_TURNS: u32 = 512;
 /// No wait is longer, so that a clock that was moved, or a bug in waking, shows up within a day.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
 
@@ -40,11 +42,18 @@ pub fn turn<F: Face>(face: &F) -> Result<(), F::Error> {
         };
         face.with(|engine| engine.dispatch(wait.events));
         result?;
+        face.interrupted()?;
     }
-    face.interrupted()?;
 
-    let (count, dead) = face.with(Engine::expire);
-    drop(dead);
+    let count = face.with(|engine| engine.timers.is_empty().then(|| engine.ready.len()));
+    let count = match count {
+        Some(count) => count,
+        None => {
+            // The cancelled timers go when the engine has been given back.
+            let (count, _dead) = face.with(Engine::expire);
+            count
+        }
+    };
     for _ in 0..count {
         let Some(job) = face.with(Engine::pop) else { break };
         face.run(job)?;
@@ -83,10 +92,11 @@ impl<K: Kinds> Engine<K> {
     /// bounds how late readiness is noticed; with no descriptor waiting there is little to notice.
     fn may_skip_poll(&mut self) -> bool {
         self.skipped += 1;
-        if self.skipped < MAX_SKIPPED_TURNS {
-            if self.registry.len() <= self.quiet {
+        if self.registry.len() <= self.quiet {
+            if self.skipped < MAX_QUIET_TURNS {
                 return true;
             }
+        } else if self.skipped < MAX_SKIPPED_TURNS {
             let now = self.clock.now();
             if now.since(self.last_poll) < MAX_POLL_DELAY {
                 return true;
@@ -117,16 +127,14 @@ impl<K: Kinds> Engine<K> {
     /// timers that were in the way.
     fn expire(&mut self) -> (usize, Vec<K::Timer>) {
         let mut dead = Vec::new();
-        if !self.timers.is_empty() {
-            // The clock's resolution: a timer that is due within it is due.
-            let now = Time::from_nanos(self.clock.now().as_nanos().saturating_add(1));
-            while let Some(timer) = self.timers.pop_due(now) {
-                match K::expired(timer) {
-                    Ok(job) => self.ready.push_back(job),
-                    Err(timer) => {
-                        self.timers.popped_cancelled();
-                        dead.push(timer);
-                    }
+        // The clock's resolution: a timer that is due within it is due.
+        let now = Time::from_nanos(self.clock.now().as_nanos().saturating_add(1));
+        while let Some(timer) = self.timers.pop_due(now) {
+            match K::expired(timer) {
+                Ok(job) => self.ready.push_back(job),
+                Err(timer) => {
+                    self.timers.popped_cancelled();
+                    dead.push(timer);
                 }
             }
         }

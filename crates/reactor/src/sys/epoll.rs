@@ -1,7 +1,8 @@
-//! Linux: epoll, with timeouts finer than a millisecond (`epoll_pwait2`, Linux 5.11).
+//! Linux: epoll, with timeouts finer than a millisecond where the kernel has `epoll_pwait2` (5.11).
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -59,27 +60,32 @@ impl EventBuffer {
 }
 
 #[derive(Debug)]
-pub(crate) struct Selector(OwnedFd);
+pub(crate) struct Selector {
+    epoll: OwnedFd,
+    /// The kernel, or a sandbox, has refused `epoll_pwait2`.
+    coarse: AtomicBool,
+}
 
 impl Selector {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Selector(epoll::create(epoll::CreateFlags::CLOEXEC)?))
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        Ok(Selector { epoll, coarse: AtomicBool::new(false) })
     }
 
     pub(crate) fn fileno(&self) -> RawFd {
-        self.0.as_raw_fd()
+        self.epoll.as_raw_fd()
     }
 
     pub(crate) fn add(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
-        Ok(epoll::add(&self.0, borrow(fd), EventData::new_u64(token), flags(interest))?)
+        Ok(epoll::add(&self.epoll, borrow(fd), EventData::new_u64(token), flags(interest))?)
     }
 
     pub(crate) fn modify(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
-        Ok(epoll::modify(&self.0, borrow(fd), EventData::new_u64(token), flags(interest))?)
+        Ok(epoll::modify(&self.epoll, borrow(fd), EventData::new_u64(token), flags(interest))?)
     }
 
     pub(crate) fn delete(&self, fd: RawFd) -> io::Result<()> {
-        Ok(epoll::delete(&self.0, borrow(fd))?)
+        Ok(epoll::delete(&self.epoll, borrow(fd))?)
     }
 
     pub(crate) fn wait(
@@ -88,14 +94,65 @@ impl Selector {
         timeout: Option<Duration>,
     ) -> io::Result<()> {
         buffer.filled = 0;
-        // The kernel takes any non-negative i64 of seconds.
-        let timeout = timeout.map(|t| Timespec {
-            tv_sec: i64::try_from(t.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(t.subsec_nanos()),
-        });
-        let (ready, _) = epoll::wait(&self.0, &mut *buffer.slots, timeout.as_ref())?;
-        buffer.filled = ready.len();
+        buffer.filled = match timeout {
+            Some(timeout) if !timeout.is_zero() && !self.coarse.load(Relaxed) => {
+                match self.wait_fine(&mut buffer.slots, timeout) {
+                    // A sandbox may answer EPERM for what it does not know.
+                    Err(error)
+                        if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) =>
+                    {
+                        self.coarse.store(true, Relaxed);
+                        self.wait_coarse(&mut buffer.slots, Some(timeout))?
+                    }
+                    other => other?,
+                }
+            }
+            timeout => self.wait_coarse(&mut buffer.slots, timeout)?,
+        };
         Ok(())
+    }
+
+    fn wait_fine(
+        &self,
+        slots: &mut [MaybeUninit<epoll::Event>],
+        timeout: Duration,
+    ) -> io::Result<usize> {
+        let timeout = timespec(timeout);
+        // SAFETY: the buffer is valid for as many events as is said, and the kernel's `epoll_event` is what
+        // rustix's `Event` is laid out as; the timeout is a valid timespec; no signal mask is passed.
+        let count = unsafe {
+            libc::syscall(
+                libc::SYS_epoll_pwait2,
+                self.epoll.as_raw_fd(),
+                slots.as_mut_ptr(),
+                slots.len(),
+                &raw const timeout,
+                std::ptr::null::<libc::sigset_t>(),
+                size_of::<u64>(),
+            )
+        };
+        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+    }
+
+    fn wait_coarse(
+        &self,
+        slots: &mut [MaybeUninit<epoll::Event>],
+        timeout: Option<Duration>,
+    ) -> io::Result<usize> {
+        // Up to the next millisecond: a timer must not be asked about before it is due.
+        let timeout = timeout.map(|timeout| {
+            timespec(Duration::from_millis(timeout.as_nanos().div_ceil(1_000_000) as u64))
+        });
+        let (ready, _) = epoll::wait(&self.epoll, slots, timeout.as_ref())?;
+        Ok(ready.len())
+    }
+}
+
+/// The kernel takes any non-negative i64 of seconds.
+fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(duration.subsec_nanos()),
     }
 }
 

@@ -1,0 +1,141 @@
+//! Objects that are used again: the hot classes keep the memory of a few objects that went.
+//!
+//! PyO3's own `freelist` loses track of reused objects in the cyclic collector, so this is ours. Only plain
+//! objects are kept: of the exact class, with no `__dict__` and no weak references, and never finalized.
+use std::sync::OnceLock;
+
+use pyo3::prelude::*;
+use pyo3::{PyClass, ffi};
+
+use crate::cell::GilCell;
+
+/// How many objects of a class are kept.
+const CAPACITY: usize = 1024;
+
+/// The kept objects of one class.
+pub(crate) struct Pool {
+    kept: GilCell<Vec<Kept>>,
+    /// PyO3's own `tp_dealloc`, for what is not kept.
+    dealloc: OnceLock<ffi::destructor>,
+}
+
+/// Memory of an object that went: untracked, its value dropped, its type's reference given up.
+struct Kept(*mut ffi::PyObject);
+
+// SAFETY: plain memory that nobody else knows of; only used with the GIL held.
+unsafe impl Send for Kept {}
+
+impl Pool {
+    pub(crate) const fn new() -> Self {
+        Pool { kept: GilCell::new(Vec::new()), dealloc: OnceLock::new() }
+    }
+}
+
+/// A class whose objects are kept.
+///
+/// # Safety
+/// `write` initialises all that `drop_value` drops, and that is all that the object owns beside its
+/// `__dict__` and weak references.
+pub(crate) unsafe trait Pooled: PyClass {
+    /// What a new object is made of.
+    type Value;
+
+    fn pool() -> &'static Pool;
+
+    /// Makes an object the usual way.
+    fn create(py: Python<'_>, value: Self::Value) -> PyResult<Bound<'_, Self>>;
+
+    /// Puts `value` into an object whose value was dropped.
+    ///
+    /// # Safety
+    /// `object` is of the exact class and its value was dropped.
+    unsafe fn write(object: &Bound<'_, Self>, value: Self::Value);
+
+    /// Drops the value of an object.
+    ///
+    /// # Safety
+    /// `object` is of the exact class, and its value is not used again before `write`.
+    unsafe fn drop_value(object: &Borrowed<'_, '_, Self>);
+
+    /// Called when the last reference has gone. Answers whether the object was brought back to life.
+    ///
+    /// # Safety
+    /// `object` is being torn down and nothing of it has been touched yet.
+    unsafe fn finalize_before_dealloc(_object: *mut ffi::PyObject) -> bool {
+        false
+    }
+}
+
+/// A new object, in kept memory if there is some.
+#[inline]
+pub(crate) fn create<T: Pooled>(py: Python<'_>, value: T::Value) -> PyResult<Bound<'_, T>> {
+    let Some(Kept(object)) = T::pool().kept.with(py, Vec::pop) else {
+        return T::create(py, value);
+    };
+    // SAFETY: the memory is an object of the exact class whose value was dropped. It gets its count and its
+    // type's reference back, then its value, and is shown to the collector only after that.
+    unsafe {
+        ffi::PyObject_Init(object, T::type_object_raw(py));
+        let object = Bound::from_owned_ptr(py, object).cast_into_unchecked::<T>();
+        T::write(&object, value);
+        ffi::PyObject_GC_Track(object.as_ptr().cast());
+        Ok(object)
+    }
+}
+
+unsafe extern "C" fn tp_dealloc<T: Pooled>(object: *mut ffi::PyObject) {
+    // SAFETY: the interpreter calls this with the GIL held and an object whose count fell to zero. The value
+    // is dropped once, when nobody can reach the object any more; what that runs cannot bring it back.
+    unsafe {
+        if T::finalize_before_dealloc(object) {
+            return;
+        }
+        let py = Python::assume_attached();
+        let class = T::type_object_raw(py);
+        if ffi::Py_TYPE(object) == class
+            && is_plain(object, class)
+            && T::pool().kept.with(py, |kept| kept.len() < CAPACITY)
+        {
+            ffi::PyObject_GC_UnTrack(object.cast());
+            T::drop_value(&Borrowed::from_ptr(py, object).cast_unchecked::<T>());
+            T::pool().kept.with(py, |kept| kept.push(Kept(object)));
+            ffi::Py_DECREF(class.cast());
+        } else if let Some(dealloc) = T::pool().dealloc.get() {
+            dealloc(object);
+        }
+    }
+}
+
+/// Whether the object has no `__dict__`, no weak references, and was never finalized.
+///
+/// # Safety
+/// `object` is of the exact class `class`, and the GIL is held.
+unsafe fn is_plain(object: *mut ffi::PyObject, class: *mut ffi::PyTypeObject) -> bool {
+    let is_null = |offset: ffi::Py_ssize_t| {
+        // SAFETY: a positive offset is that of a pointer in every object of the class.
+        offset <= 0
+            || unsafe {
+                object.cast::<u8>().offset(offset).cast::<*mut ffi::PyObject>().read().is_null()
+            }
+    };
+    // SAFETY: the class is alive, and so is the object's memory.
+    unsafe {
+        is_null((*class).tp_weaklistoffset)
+            && is_null((*class).tp_dictoffset)
+            && ffi::PyObject_GC_IsFinalized(object) == 0
+    }
+}
+
+/// Has the objects of the class kept. To be called once, when the module is made and no object exists.
+pub(crate) fn install<T: Pooled>(py: Python<'_>) {
+    let class = T::type_object_raw(py);
+    // SAFETY: the type was made by PyO3 for this module and nobody uses it yet; the slot is filled with a
+    // function of the right signature, and the old one is kept for it to call.
+    unsafe {
+        if let Some(dealloc) = (*class).tp_dealloc
+            && T::pool().dealloc.set(dealloc).is_ok()
+        {
+            (*class).tp_dealloc = Some(tp_dealloc::<T>);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The loop's scheduling methods: `call_soon` and its like, `create_future`, `create_task`.
+use std::ffi::CStr;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::event_loop::Loop;
+use crate::fastcall::{self, Args, FastMethod};
+use crate::future::Future;
+use crate::job::Job;
+use crate::pool;
+use crate::task::Task;
+
+/// The `context` keyword, which all of them take.
+fn context_keyword(args: &Args<'_, '_>, method: &str) -> PyResult<Option<Py<PyAny>>> {
+    let mut context = None;
+    args.keywords(method, |name, value| {
+        if name == "context" {
+            context = Some(value.to_owned().unbind());
+        }
+        Ok(name == "context")
+    })?;
+    Ok(context)
+}
+
+struct CallSoon;
+
+impl FastMethod for CallSoon {
+    type Class = Loop;
+    const NAME: &'static CStr = c"call_soon";
+    const DOC: &'static CStr = c"call_soon($self, callback, /, *args, context=None)\n--\n\n\
+        Has ``callback(*args)`` called in the loop's next turn, in ``context`` or a copy of the\n\
+        current one. Returns a handle.";
+
+    fn call<'py>(this: &Bound<'py, Loop>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        let callback = args.required(0, "call_soon", "callback")?;
+        let context = context_keyword(&args, "call_soon")?;
+        let handle = Loop::make_handle(this, &callback, args.rest(1)?, context, "call_soon")?;
+        let handle = pool::create(this.py(), handle)?;
+        this.get().push(this.py(), Job::Handle(handle.clone().unbind()));
+        Ok(handle.into_any())
+    }
+}
+
+struct CallSoonThreadsafe;
+
+impl FastMethod for CallSoonThreadsafe {
+    type Class = Loop;
+    const NAME: &'static CStr = c"call_soon_threadsafe";
+    const DOC: &'static CStr =
+        c"call_soon_threadsafe($self, callback, /, *args, context=None)\n--\n\n\
+        Like :meth:`call_soon`, and may be called from any thread: it wakes the loop.";
+
+    fn call<'py>(this: &Bound<'py, Loop>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        let method = "call_soon_threadsafe";
+        let callback = args.required(0, method, "callback")?;
+        let context = context_keyword(&args, method)?;
+        let handle = Loop::make_handle(this, &callback, args.rest(1)?, context, method)?;
+        let handle = pool::create(this.py(), handle)?;
+        let job = Job::Handle(handle.clone().unbind());
+        // The GIL orders this with everything else that is queued; only the wait has to be ended.
+        this.get().engine(this.py(), |engine| {
+            engine.push(job);
+            engine.inbox().wake();
+        });
+        Ok(handle.into_any())
+    }
+}
+
+struct CallLater;
+
+impl FastMethod for CallLater {
+    type Class = Loop;
+    const NAME: &'static CStr = c"call_later";
+    const DOC: &'static CStr =
+        c"call_later($self, delay, callback, /, *args, context=None)\n--\n\n\
+        Has ``callback(*args)`` called ``delay`` seconds from now. Returns a handle.";
+
+    fn call<'py>(this: &Bound<'py, Loop>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        let delay = args.required(0, "call_later", "delay")?;
+        let callback = args.required(1, "call_later", "callback")?;
+        if delay.is_none() {
+            return Err(PyTypeError::new_err("delay must not be None"));
+        }
+        let context = context_keyword(&args, "call_later")?;
+        let when = Loop::now_secs(this)? + delay.extract::<f64>()?;
+        let timer = Loop::schedule_at(this, when, &callback, args.rest(2)?, context, "call_later")?;
+        Ok(timer.into_any())
+    }
+}
+
+struct CallAt;
+
+impl FastMethod for CallAt {
+    type Class = Loop;
+    const NAME: &'static CStr = c"call_at";
+    const DOC: &'static CStr = c"call_at($self, when, callback, /, *args, context=None)\n--\n\n\
+        Has ``callback(*args)`` called at the time ``when`` of the loop's clock, in seconds.\n\
+        Returns a handle.";
+
+    fn call<'py>(this: &Bound<'py, Loop>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        let when = args.required(0, "call_at", "when")?;
+        let callback = args.required(1, "call_at", "callback")?;
+        if when.is_none() {
+            return Err(PyTypeError::new_err("when cannot be None"));
+        }
+        let context = context_keyword(&args, "call_at")?;
+        let when = when.extract::<f64>()?;
+        let timer = Loop::schedule_at(this, when, &callback, args.rest(2)?, context, "call_at")?;
+        Ok(timer.into_any())
+    }
+}
+
+struct CreateFuture;
+
+impl FastMethod for CreateFuture {
+    type Class = Loop;
+    const NAME: &'static CStr = c"create_future";
+    const DOC: &'static CStr = c"create_future($self, /)\n--\n\nA future of this loop.";
+
+    fn call<'py>(this: &Bound<'py, Loop>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        if args.len() > 0 {
+            return Err(PyTypeError::new_err("create_future() takes no arguments"));
+        }
+        args.keywords("create_future", |_, _| Ok(false))?;
+        Ok(pool::create::<Future>(this.py(), Future::of_loop(this)?)?.into_any())
+    }
+}
+
+struct CreateTask;
+
+impl FastMethod for CreateTask {
+    type Class = Loop;
+    const NAME: &'static CStr = c"create_task";
+    const DOC: &'static CStr = c"create_task($self, coro, **kwargs)\n--\n\n\
+        Wraps a coroutine in a task of this loop and schedules it. Keywords: ``name``,\n\
+        ``context``, ``eager_start``.\n\n\
+        Raises :exc:`TypeError` for what is no coroutine, and :exc:`RuntimeError` if the loop is\n\
+        closed.";
+
+    fn call<'py>(this: &Bound<'py, Loop>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        let event_loop = this.get();
+        event_loop.check_open()?;
+        if args.len() > 1 {
+            return Err(PyTypeError::new_err(
+                "create_task() takes 1 positional argument: the coroutine",
+            ));
+        }
+        if let Some(factory) = event_loop.task_factory(this.py()) {
+            return run_factory(this, &factory, &args);
+        }
+        let options = TaskOptions::extract(&args)?;
+        let coro = match &options.coro {
+            Some(coro) => coro.as_borrowed(),
+            None => args.required(0, "create_task", "coro")?,
+        };
+        let name = options.name.as_ref();
+        let task = Task::spawn(this, &coro, name, options.context, options.eager_start)?;
+        Ok(task.into_any())
+    }
+}
+
+/// The keywords of `create_task`.
+#[derive(Default)]
+struct TaskOptions<'py> {
+    coro: Option<Bound<'py, PyAny>>,
+    name: Option<Bound<'py, PyAny>>,
+    context: Option<Py<PyAny>>,
+    eager_start: bool,
+}
+
+impl<'py> TaskOptions<'py> {
+    fn extract(args: &Args<'_, 'py>) -> PyResult<Self> {
+        let mut options = TaskOptions::default();
+        args.keywords("create_task", |keyword, value| {
+            match keyword {
+                "coro" => options.coro = Some(value.to_owned()),
+                "name" => options.name = Some(value.to_owned()),
+                "context" => options.context = Some(value.to_owned().unbind()),
+                "eager_start" => options.eager_start = value.is_truthy()?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(options)
+    }
+}
+
+/// Has the program's own factory make the task, with the arguments that its Python version passes.
+fn run_factory<'py>(
+    this: &Bound<'py, Loop>,
+    factory: &Bound<'py, PyAny>,
+    args: &Args<'_, 'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = this.py();
+    let version = py.version_info();
+    if version >= (3, 13, 3) {
+        let kwargs = PyDict::new(py);
+        args.keywords("create_task", |keyword, value| {
+            kwargs.set_item(keyword, value).map(|()| true)
+        })?;
+        let coro = match kwargs.get_item("coro")? {
+            Some(coro) => coro,
+            None => args.required(0, "create_task", "coro")?.to_owned(),
+        };
+        return factory.call((this, coro), Some(&kwargs));
+    }
+    // Before, only the context was passed on, and the name was set afterwards.
+    let options = TaskOptions::extract(args)?;
+    let coro = match options.coro {
+        Some(coro) => coro,
+        None => args.required(0, "create_task", "coro")?.to_owned(),
+    };
+    let task = match options.context {
+        Some(context) if !context.is_none(py) => {
+            let kwargs = PyDict::new(py);
+            kwargs.set_item(intern!(py, "context"), context)?;
+            factory.call((this, coro), Some(&kwargs))?
+        }
+        _ => factory.call1((this, coro))?,
+    };
+    if version >= (3, 13) {
+        task.call_method1(intern!(py, "set_name"), (options.name,))?;
+    } else if let Some(name) = options.name.filter(|name| !name.is_none())
+        && let Some(set_name) = task.getattr_opt(intern!(py, "set_name"))?
+    {
+        set_name.call1((name,))?;
+    }
+    Ok(task)
+}
+
+/// Puts the methods into the class. To be called once, when the module is made.
+///
+/// # Errors
+/// What the interpreter raises.
+pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
+    fastcall::install::<CallSoon>(py)?;
+    fastcall::install::<CallSoonThreadsafe>(py)?;
+    fastcall::install::<CallLater>(py)?;
+    fastcall::install::<CallAt>(py)?;
+    fastcall::install::<CreateFuture>(py)?;
+    fastcall::install::<CreateTask>(py)
+}

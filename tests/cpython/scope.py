@@ -1,0 +1,114 @@
+"""Which of CPython's asyncio tests run: by default, and only when asked for."""
+
+import dataclasses
+import fnmatch
+import importlib.util
+
+PACKAGE = "test.test_asyncio"
+
+# In the order they start: the long ones first, so that parallel workers end together.
+DEFAULT_MODULES = (
+    "test_tasks",
+    "test_events",
+    "test_base_events",
+    "test_sock_lowlevel",
+    "test_locks",
+    "test_streams",
+    "test_waitfor",
+    "test_timeouts",
+    "test_server",
+    "test_taskgroups",
+    "test_eager_task_factory",
+    "test_queues",
+    "test_futures",
+    "test_futures2",
+    "test_runners",
+    "test_staggered",
+    "test_buffered_proto",
+    "test_threads",
+    "test_pep492",
+    "test_context",
+)
+
+LATER_MODULES = (
+    "test_ssl",
+    "test_sslproto",
+    "test_sendfile",
+    "test_subprocess",
+    "test_unix_events",
+    "test_transports",
+    "test_protocols",
+)
+
+# Modules that need not reach the implementation at all: they test CPython's own classes with mocks.
+OWN_MODULES = ("test_transports", "test_protocols")
+
+# Modules that reach only an implementation with futures of its own.
+FUTURE_MODULES = ("test_futures",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Later:
+    """Tests inside the default modules that wait for a capability of the loop."""
+
+    capability: str
+    patterns: tuple[str, ...]
+
+
+LATER_TESTS = (
+    Later(
+        "TLS",
+        (
+            "test_events.*EventLoopTests.test_*ssl*",
+            "test_events.*EventLoopTests.test_legacy_create_*ssl*",
+            "test_base_events.BaseEventLoopWithSelectorTests.test_create_connection_ssl_server_hostname_default",
+            "test_base_events.BaseEventLoopWithSelectorTests.test_create_*_ssl_timeout_for_plain_socket",
+            "test_streams.StreamTests.test_open*_ssl",
+            "test_streams.StreamTests.test_*start_tls*",
+        ),
+    ),
+    Later(
+        "UDP",
+        (
+            "test_events.*EventLoopTests.test_*datagram*",
+            "test_base_events.BaseEventLoopWithSelectorTests.test_create_datagram_endpoint_*",
+        ),
+    ),
+    Later(
+        "pipes",
+        (
+            "test_events.*EventLoopTests.test_*pipe*",
+            "test_events.*EventLoopTests.test_*_pty*",
+            "test_streams.StreamTests.test_read_all_from_pipe_reader",
+        ),
+    ),
+    Later(
+        "subprocesses",
+        (
+            "test_events.*EventLoopTests.test_subprocess_*",
+            "test_base_events.BaseEventLoopTests.test_subprocess_*",
+        ),
+    ),
+    Later("sendfile", ("test_base_events.BaseLoopSockSendfileTests.*",)),
+)
+
+
+def later_capability(test: str) -> str | None:
+    """The capability that a test waits for, or None when it runs by default."""
+    for later in LATER_TESTS:
+        if any(fnmatch.fnmatchcase(test, pattern) for pattern in later.patterns):
+            return later.capability
+    if test.partition(".")[0] in LATER_MODULES:
+        return "a later module"
+    return None
+
+
+def modules(group: str) -> list[str]:
+    """The test modules of a group ("default", "later" or "all") that this interpreter has."""
+    chosen = DEFAULT_MODULES if group == "default" else DEFAULT_MODULES + LATER_MODULES
+    return [name for name in chosen if importlib.util.find_spec(f"{PACKAGE}.{name}") is not None]
+
+
+def in_group(test: str, group: str) -> bool:
+    """Whether a test belongs to a group."""
+    return group == "all" or (later_capability(test) is not None) == (group == "later")
