@@ -339,6 +339,7 @@ impl StreamTransport {
             state.closing = true;
             state.open && state.lost == 0 && state.buffer.is_empty()
         });
+        StreamTransport::unclaim(this);
         StreamTransport::unwatch_reading(this);
         if drained {
             return flushed.and(StreamTransport::schedule_loss(this, None));
@@ -372,7 +373,20 @@ impl StreamTransport {
             }
             was_standing
         });
-        if was_standing { StreamTransport::schedule_loss(this, error) } else { Ok(()) }
+        if !was_standing {
+            return Ok(());
+        }
+        StreamTransport::unclaim(this);
+        StreamTransport::schedule_loss(this, error)
+    }
+
+    /// The program may wait for the descriptor by itself from now on.
+    fn unclaim(this: &Bound<'_, Self>) {
+        let py = this.py();
+        if let Some(event_loop) = this.get().event_loop.get(py) {
+            let fd = this.get().state.with(py, |state| state.fd);
+            event_loop.get().streams().unclaim(py, fd);
+        }
     }
 
     /// Has `connection_lost` called in the next turn, in the current context. Nothing is read or sent any more.
@@ -429,7 +443,7 @@ impl StreamTransport {
             return Ok(());
         };
         if let Some(event_loop) = transport.event_loop.take(py) {
-            event_loop.bind(py).get().streams().release(py, fd);
+            event_loop.bind(py).get().streams().unclaim(py, fd);
         }
         drop(owned);
         let closed = match transport.socket.take(py) {

@@ -90,7 +90,7 @@ impl Streams {
         self.descriptors.with(py, |descriptors| descriptors.insert(fd));
     }
 
-    pub(super) fn release(&self, py: Python<'_>, fd: RawFd) {
+    pub(super) fn unclaim(&self, py: Python<'_>, fd: RawFd) {
         self.descriptors.with(py, |descriptors| descriptors.remove(&fd));
     }
 
