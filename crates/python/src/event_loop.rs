@@ -15,6 +15,7 @@ use crate::face::PyFace;
 use crate::handle::{Handle, TimerHandle};
 use crate::job::{Job, PyKinds};
 use crate::pool;
+use crate::scheduling;
 use crate::task::Task;
 use crate::transport::Streams;
 
@@ -311,9 +312,7 @@ impl Loop {
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let py = class.py();
-        let name = intern!(py, "call_soon");
-        let overridden = !class.getattr(name)?.is(&py.get_type::<Loop>().getattr(name)?);
+        let overridden = !scheduling::has_native_call_soon(class)?;
         let event_loop = Loop {
             engine: GilCell::new(Some(Engine::new(Clock::monotonic())?)),
             task_factory: Slot::empty(),
@@ -578,10 +577,7 @@ impl Loop {
         if name.eq(call_soon)? {
             let in_object =
                 this.getattr(intern!(py, "__dict__"))?.contains(call_soon).unwrap_or(true);
-            let in_class = !this
-                .get_type()
-                .getattr(call_soon)?
-                .is(&py.get_type::<Loop>().getattr(call_soon)?);
+            let in_class = !scheduling::has_native_call_soon(&this.get_type())?;
             this.get().overridden.store(in_object || in_class, Relaxed);
             this.get().update_fast();
         }

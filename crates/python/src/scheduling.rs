@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyType};
 
 use crate::event_loop::Loop;
 use crate::fastcall::{self, Args, FastMethod};
@@ -246,15 +246,42 @@ fn run_factory<'py>(
     Ok(task)
 }
 
-/// Puts the methods into the class. To be called once, when the module is made.
+/// Puts the methods into `class`: the native class, or a subclass of it that is to call them faster.
 ///
 /// # Errors
 /// What the interpreter raises.
-pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
-    fastcall::install::<CallSoon>(py)?;
-    fastcall::install::<CallSoonThreadsafe>(py)?;
-    fastcall::install::<CallLater>(py)?;
-    fastcall::install::<CallAt>(py)?;
-    fastcall::install::<CreateFuture>(py)?;
-    fastcall::install::<CreateTask>(py)
+fn install(class: &Bound<'_, PyType>) -> PyResult<()> {
+    fastcall::install::<CallSoon>(class)?;
+    fastcall::install::<CallSoonThreadsafe>(class)?;
+    fastcall::install::<CallLater>(class)?;
+    fastcall::install::<CallAt>(class)?;
+    fastcall::install::<CreateFuture>(class)?;
+    fastcall::install::<CreateTask>(class)
+}
+
+/// Whether objects of `class` have our `call_soon`, and no other.
+///
+/// # Errors
+/// What the interpreter raises.
+pub(crate) fn has_native_call_soon(class: &Bound<'_, PyType>) -> PyResult<bool> {
+    let method = class.getattr(intern!(class.py(), "call_soon"))?;
+    Ok(fastcall::is_method::<CallSoon>(&method))
+}
+
+/// Puts the scheduling methods of the native loop into ``cls`` itself.
+#[pyfunction]
+fn install_scheduling(cls: &Bound<'_, PyType>) -> PyResult<()> {
+    if !cls.is_subclass_of::<Loop>()? {
+        return Err(PyTypeError::new_err(format!("a subclass of Loop was expected, got {cls}")));
+    }
+    install(cls)
+}
+
+/// Registers what this module has for Python, and puts the methods into the native class.
+///
+/// # Errors
+/// What the interpreter raises.
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(install_scheduling, m)?)?;
+    install(&m.py().get_type::<Loop>())
 }
