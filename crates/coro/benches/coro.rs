@@ -5,11 +5,10 @@
 #![allow(missing_docs)]
 use std::convert::Infallible;
 use std::hint::black_box;
-use std::ops::ControlFlow;
 use std::pin::pin;
 
 use boros_coro::Progress::Yielded;
-use boros_coro::{BoxGenerator, Co, Error, Pool, Yielder, coroutine, generator};
+use boros_coro::{BoxGenerator, Co, Error, Pool, coroutine, generator};
 use corosensei::{Coroutine as Stackful, CoroutineResult};
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -33,12 +32,6 @@ fn sum_in_memory(items: impl Iterator<Item = u64>) -> u64 {
         sum += black_box(item);
     }
     sum
-}
-
-async fn count(mut co: Yielder<'_, '_, u64>, to: u64) {
-    for n in 0..to {
-        co.yield_(n).await;
-    }
 }
 
 mod r#yield {
@@ -67,19 +60,38 @@ mod r#yield {
 
     #[divan::bench]
     fn by_hand_dyn(bencher: Bencher<'_, '_>) {
-        let run = |n| sum_in_memory(black_box(Box::new(Counter { n: 0, to: n }) as Box<dyn Iterator<Item = u64>>));
+        let run = |n| {
+            sum_in_memory(black_box(
+                Box::new(Counter { n: 0, to: n }) as Box<dyn Iterator<Item = u64>>
+            ))
+        };
         per_item(bencher, run, SUM);
     }
 
     #[divan::bench]
     fn pinned(bencher: Bencher<'_, '_>) {
-        let run = |n| sum_in_memory(pin!(generator(async move |co| count(co, n).await)));
+        let run = |n| {
+            sum_in_memory(pin!(generator(async move |mut co| {
+                for n in 0..n {
+                    co.yield_(n).await;
+                }
+            })))
+        };
         per_item(bencher, run, SUM);
     }
 
     #[divan::bench]
     fn boxed(bencher: Bencher<'_, '_>) {
-        let run = |n| sum_in_memory(black_box(generator(async move |co| count(co, n).await).boxed()));
+        let run = |n| {
+            sum_in_memory(black_box(
+                generator(async move |mut co| {
+                    for n in 0..n {
+                        co.yield_(n).await;
+                    }
+                })
+                .boxed(),
+            ))
+        };
         per_item(bencher, run, SUM);
     }
 
@@ -258,7 +270,9 @@ mod delegate {
     fn chain(depth: u64, to: u64) -> BoxGenerator<'static, u64> {
         generator(async move |mut co| {
             if depth == 0 {
-                count(co, to).await;
+                for n in 0..to {
+                    co.yield_(n).await;
+                }
             } else {
                 co.yield_from(chain(depth - 1, to)).await;
             }
@@ -428,10 +442,9 @@ mod tree {
             }
         }
         per_node(bencher, |tree| {
-            let address = std::ptr::from_ref(tree) as usize;
             // SAFETY: the tree outlives the coroutine, which ends in this closure.
-            let mut nodes =
-                Stackful::new(move |yielder, ()| walk(unsafe { &*(address as *const Node) }, yielder));
+            let tree: &'static Node = unsafe { &*std::ptr::from_ref(tree) };
+            let mut nodes = Stackful::new(move |yielder, ()| walk(tree, yielder));
             let mut sum = 0;
             while let CoroutineResult::Yield(value) = nodes.resume(()) {
                 sum += black_box(value);
@@ -530,4 +543,3 @@ mod life {
         per_item(bencher, |n| lives(n, one), SUM);
     }
 }
-

@@ -5,10 +5,8 @@ use core::pin::Pin;
 use core::ptr::NonNull;
 use core::task::Context;
 
-use alloc::boxed::Box;
-
-use crate::body::{Core, Engine, Event, take_finished};
-use crate::driver::{self, Round};
+use crate::body::{Core, Engine, Event, event, step_erased};
+use crate::driver;
 use crate::frame::{Frame, Head};
 use crate::handle::Handle;
 use crate::input::{Input, Outcome};
@@ -25,6 +23,7 @@ pub(crate) struct Block<'a, Y, I, T> {
 impl<Y, I, T> Unpin for Block<'_, Y, I, T> {}
 
 impl<'a, Y, I: Input, T: Outcome<I>> Block<'a, Y, I, T> {
+    #[inline]
     pub(crate) fn new<'env: 'a, F, Fut>(core: Core<'env, Y, I, T, F, Fut>) -> Self
     where
         Y: 'a,
@@ -33,11 +32,10 @@ impl<'a, Y, I: Input, T: Outcome<I>> Block<'a, Y, I, T> {
         F: FnOnce(Handle<'env, 'env, Y, I>) -> Fut + 'a,
         Fut: Future<Output = T> + 'a,
     {
-        let block = Box::into_raw(Box::new(core.on_heap()));
-        // SAFETY: a box is not null.
-        Self { head: unsafe { NonNull::new_unchecked(block) }.cast(), _holds: PhantomData }
+        Self { head: Core::on_heap(core.into_start()).cast(), _holds: PhantomData }
     }
 
+    #[inline]
     pub(crate) fn pooled<'env: 'a, F, Fut>(core: Core<'env, Y, I, T, F, Fut>, pool: &Pool) -> Self
     where
         Y: 'a,
@@ -46,7 +44,7 @@ impl<'a, Y, I: Input, T: Outcome<I>> Block<'a, Y, I, T> {
         F: FnOnce(Handle<'env, 'env, Y, I>) -> Fut + 'a,
         Fut: Future<Output = T> + 'a,
     {
-        Self { head: Pooled::place(core, pool).cast(), _holds: PhantomData }
+        Self { head: Pooled::place(core.into_start(), pool).cast(), _holds: PhantomData }
     }
 }
 
@@ -63,30 +61,26 @@ impl<Y, I, T> Engine<Y, I, T> for Block<'_, Y, I, T> {
     }
 
     #[inline]
+    fn step(self: Pin<&mut Self>, put: impl FnOnce(&Frame<Y, I>)) -> Event<Y, T> {
+        // SAFETY: the block is pinned by being on the heap, and held exclusively; callers step no closed coroutine. All
+        // frames of the chain have the same types of value; the root's result is a T.
+        unsafe { step_erased(self.head, Head::innermost(self.head), put) }
+    }
+
     fn advance(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         closing: &mut Option<NonNull<Head>>,
     ) -> Event<Y, T> {
-        let root = self.head;
-        // SAFETY: the block is pinned by being on the heap, and held exclusively; callers step no closed coroutine. All
-        // frames of the chain have the same types of value; the root's result is a T.
-        unsafe {
-            let end = match driver::run(root, cx, closing) {
-                Round::Yielded(frame) => frame.cast::<Frame<Y, I>>().as_ref().take_out().map(Event::Yielded),
-                Round::Finished => {
-                    take_finished(root, (root.as_ref().vtable.get().result)(root).cast()).map(Event::Finished)
-                }
-                Round::Waiting => None,
-            };
-            end.unwrap_or(Event::Waiting)
-        }
+        // SAFETY: as in `step`.
+        unsafe { event::<Y, I, T>(self.head, driver::run(self.head, cx, closing)) }
     }
 }
 
 impl<Y, I, T> Drop for Block<'_, Y, I, T> {
+    #[inline]
     fn drop(&mut self) {
         // SAFETY: the block is owned, and used no more; the vtable knows how it was made.
-        unsafe { (self.head.as_ref().vtable.get().free)(self.head) }
+        unsafe { (self.head.as_ref().vtable.free)(self.head) }
     }
 }

@@ -1,5 +1,5 @@
 //! A body pinned with its frame: one block, the frame first.
-use alloc::alloc::dealloc;
+use alloc::alloc::{alloc, dealloc, handle_alloc_error};
 use core::alloc::Layout;
 use core::any::type_name;
 use core::cell::{Cell, UnsafeCell};
@@ -8,10 +8,10 @@ use core::marker::{PhantomData, PhantomPinned};
 use core::mem::{self, ManuallyDrop};
 use core::pin::Pin;
 use core::ptr::NonNull;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
 use crate::driver::{self, CloseOnPanic, Round};
-use crate::frame::{Frame, Head, Signal, VTable};
+use crate::frame::{Frame, Head, VTable};
 use crate::handle::Handle;
 use crate::input::{Input, Outcome};
 use crate::state::Stage;
@@ -27,7 +27,13 @@ pub(crate) trait Engine<Y, I, T> {
     /// The frame, to look at.
     fn head(&self) -> &Head;
 
-    /// Runs the body to its next yield, wait or end.
+    /// Has the frame that waits given its input, if there is one, and runs to the next yield, wait or end, with a waker that
+    /// does nothing.
+    ///
+    /// A function puts the input into the frame, so that it is made where it is to be.
+    fn step(self: Pin<&mut Self>, put: impl FnOnce(&Frame<Y, I>)) -> Event<Y, T>;
+
+    /// As `step`, with a waker, and with a request to end on its way up the chain; see [`driver::run`].
     fn advance(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -38,7 +44,7 @@ pub(crate) trait Engine<Y, I, T> {
     fn take_finished(self: Pin<&mut Self>) -> Option<T> {
         let root = self.whole();
         // SAFETY: the frame is a whole one, whose results are of type T.
-        unsafe { take_finished(root, (root.as_ref().vtable.get().result)(root).cast()) }
+        unsafe { take_finished(root, (root.as_ref().vtable.result)(root).cast()) }
     }
 }
 
@@ -89,6 +95,7 @@ where
 
     const BOXED: &'static VTable = &VTable { free: Self::free_box, ..*Self::INLINE };
 
+    #[inline]
     pub(crate) fn new(start: F) -> Self {
         Self {
             frame: Frame::new(Self::INLINE),
@@ -98,16 +105,39 @@ where
         }
     }
 
-    /// Says that the block is on the heap, to be freed as a box of `Self`.
-    pub(crate) fn on_heap(self) -> Self {
-        self.frame.head.vtable.set(Self::BOXED);
-        self
+    /// The body's function, out of a block that has not been pinned: one that is still `Created`.
+    #[inline]
+    pub(crate) fn into_start(self) -> F {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: stepping takes a pinned block, and a pinned one cannot be moved to here. Everything else that it holds is
+        // empty.
+        unsafe { ManuallyDrop::take(&mut (*this.storage.get()).start) }
     }
 
-    /// Says that the block is on the heap, to be freed by `vtable`'s means: `Self::vtable_with(free)`.
-    pub(crate) fn with_vtable(self, vtable: &'static VTable) -> Self {
-        self.frame.head.vtable.set(vtable);
-        self
+    /// A block of the heap, which its vtable's `free` gives back.
+    #[inline]
+    pub(crate) fn on_heap(start: F) -> NonNull<Self> {
+        let layout = Layout::new::<Self>();
+        // SAFETY: the layout is not of size zero: the block begins with a frame.
+        let block = unsafe { alloc(layout) };
+        let Some(block) = NonNull::new(block.cast::<Self>()) else { handle_alloc_error(layout) };
+        // SAFETY: the block was allocated for a `Self`.
+        unsafe { Self::write(block, start, Self::BOXED) };
+        block
+    }
+
+    /// Makes a new block in place, field by field: made elsewhere and copied, it would cost more than all the rest of a short
+    /// generator's life.
+    ///
+    /// # Safety
+    /// `block` is valid for writes of a `Self`, and its content may be overwritten.
+    #[inline]
+    pub(crate) unsafe fn write(block: NonNull<Self>, start: F, vtable: &'static VTable) {
+        // SAFETY: the caller's promise; the storage's variants lie at its beginning. The other fields have no size.
+        unsafe {
+            Frame::write(&raw mut (*block.as_ptr()).frame, vtable);
+            (&raw mut (*block.as_ptr()).storage).cast::<F>().write(start);
+        }
     }
 
     pub(crate) const fn vtable_with(free: unsafe fn(NonNull<Head>)) -> VTable {
@@ -169,7 +199,7 @@ where
     unsafe fn free_nothing(_: NonNull<Head>) {}
 
     unsafe fn free_box(this: NonNull<Head>) {
-        // SAFETY: `on_heap` blocks come from `Box::into_raw`; the box is emptied through `Drop` and freed with it.
+        // SAFETY: `on_heap` blocks were allocated with the layout of `Self`.
         unsafe { free_in_place(this.cast::<Self>(), |block, layout| dealloc(block, layout)) }
     }
 
@@ -261,44 +291,86 @@ where
 
     // The body in place is polled without the vtable, which is what lets a generator be compiled into its loop.
     #[inline]
+    fn step(self: Pin<&mut Self>, put: impl FnOnce(&Frame<Y, I>)) -> Event<Y, T> {
+        let root = self.whole();
+        let this = root.cast::<Self>();
+        // SAFETY: `self` is pinned and held exclusively; callers step no closed coroutine.
+        unsafe {
+            let frame = &(*this.as_ptr()).frame;
+            if let Some(inner) = frame.head.innermost.get() {
+                return step_erased(root, inner, put);
+            }
+            put(frame);
+            let guard = CloseOnPanic(root);
+            let poll = Self::poll_body(this, &mut Context::from_waker(Waker::noop()));
+            mem::forget(guard);
+            if let Poll::Ready(result) = poll {
+                return Event::Finished(result);
+            }
+            match frame.take_out() {
+                Some(value) => Event::Yielded(value),
+                None => event::<Y, I, T>(root, driver::go_on(root, root, Poll::Pending)),
+            }
+        }
+    }
+
     fn advance(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         closing: &mut Option<NonNull<Head>>,
     ) -> Event<Y, T> {
         let root = self.whole();
-        let this = root.cast::<Self>();
-        // SAFETY: `self` is pinned and held exclusively; callers step no closed coroutine.
-        unsafe {
-            let frame = &(*this.as_ptr()).frame;
-            if frame.head.innermost.get().is_none() {
-                let guard = CloseOnPanic(root);
-                let poll = Self::poll_body(this, cx);
-                mem::forget(guard);
-                if let Poll::Ready(result) = poll {
-                    return Event::Finished(result);
-                }
-                if let Some(value) = frame.take_out() {
-                    return Event::Yielded(value);
-                }
-                if frame.head.signal.get() != Signal::Delegating {
-                    return Event::Waiting;
-                }
-                driver::link(root, root);
-            }
-            match driver::run(root, cx, closing) {
-                Round::Yielded(inner) => match inner.cast::<Frame<Y, I>>().as_ref().take_out() {
-                    Some(value) => Event::Yielded(value),
-                    None => Event::Waiting,
-                },
-                Round::Finished => match take_finished(root, Self::result(root).cast()) {
-                    Some(result) => Event::Finished(result),
-                    None => Event::Waiting,
-                },
-                Round::Waiting => Event::Waiting,
-            }
-        }
+        // SAFETY: as in `step`.
+        unsafe { event::<Y, I, T>(root, driver::run(root, cx, closing)) }
     }
+}
+
+/// Polls the innermost frame of `root` once, and leaves all but a yield to the driver.
+///
+/// # Safety
+/// As [`driver::run`]; the chain's values are `Y` and `I`, the root's result is a `T`.
+#[inline]
+pub(crate) unsafe fn step_erased<Y, I, T>(
+    root: NonNull<Head>,
+    inner: NonNull<Head>,
+    put: impl FnOnce(&Frame<Y, I>),
+) -> Event<Y, T> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let frame = inner.cast::<Frame<Y, I>>();
+        put(frame.as_ref());
+        let guard = CloseOnPanic(root);
+        let mut cx = Context::from_waker(Waker::noop());
+        let poll = (inner.as_ref().vtable.poll)(inner, &mut cx);
+        mem::forget(guard);
+        if poll.is_pending()
+            && let Some(value) = frame.as_ref().take_out()
+        {
+            return Event::Yielded(value);
+        }
+        event::<Y, I, T>(root, driver::go_on(root, inner, poll))
+    }
+}
+
+/// Takes out what a round of the driver came to.
+///
+/// # Safety
+/// As `step_erased`, after the round.
+#[inline]
+pub(crate) unsafe fn event<Y, I, T>(root: NonNull<Head>, round: Round) -> Event<Y, T> {
+    // SAFETY: the caller's promise: every frame of the chain has these types of value.
+    let event = unsafe {
+        match round {
+            Round::Yielded(frame) => {
+                frame.cast::<Frame<Y, I>>().as_ref().take_out().map(Event::Yielded)
+            }
+            Round::Finished => {
+                take_finished(root, (root.as_ref().vtable.result)(root).cast()).map(Event::Finished)
+            }
+            Round::Waiting => None,
+        }
+    };
+    event.unwrap_or(Event::Waiting)
 }
 
 impl<Y, I, T, F, Fut> Drop for Core<'_, Y, I, T, F, Fut> {

@@ -204,7 +204,8 @@ where
 }
 
 // SAFETY: the core is pinned with the coroutine, at one address, and dropped with it only.
-unsafe impl<'env, Y, S, R, E, F, Fut> Chained<Y, Received<S, E>> for Coroutine<'env, Y, S, R, E, F, Fut>
+unsafe impl<'env, Y, S, R, E, F, Fut> Chained<Y, Received<S, E>>
+    for Coroutine<'env, Y, S, R, E, F, Fut>
 where
     F: FnOnce(Handle<'env, 'env, Y, Received<S, E>>) -> Fut,
     Fut: Future<Output = Result<R, Error<E>>>,

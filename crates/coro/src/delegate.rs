@@ -70,23 +70,30 @@ impl<Y, I, C> YieldFrom<'_, Y, I, C> {
     }
 }
 
+/// The fields of a [`YieldFrom`] without its delegate.
+struct Waits<'p, Y, I> {
+    frame: NonNull<Frame<Y, I>>,
+    first: &'p mut Option<I>,
+    at: &'p &'static Location<'static>,
+    phase: &'p mut Phase,
+}
+
 impl<Y, I: Input, C: Delegate<Y, I>> Future for YieldFrom<'_, Y, I, C> {
     type Output = <C::Outcome as Outcome<I>>::Value;
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: the delegate is pinned with `self`: it is never moved out, and there is no `Unpin` for `YieldFrom` unless
-        // the delegate has it. The other fields are not pinned.
+        // SAFETY: the delegate is pinned with `self`: it is never moved out, and `YieldFrom` is `Unpin` only if the delegate
+        // is. The other fields are not pinned.
         let (this, mut delegate) = unsafe {
-            let this = self.get_unchecked_mut();
-            let delegate = Pin::new_unchecked(&mut *(&raw mut this.delegate));
-            (this, delegate)
+            let Self { frame, first, at, phase, delegate, .. } = self.get_unchecked_mut();
+            (Waits { frame: *frame, first, at, phase }, Pin::new_unchecked(delegate))
         };
         // SAFETY: it borrows the handle, whose frame is pinned beside the body.
         let frame = unsafe { this.frame.as_ref() };
-        match this.phase {
+        match *this.phase {
             Phase::New => {
-                this.phase = Phase::Done;
-                frame.head.at.set(Some(this.at));
+                *this.phase = Phase::Done;
+                frame.head.at.set(Some(*this.at));
                 if frame.has_raise()
                     && let Some(input) = frame.take_input()
                 {
@@ -94,7 +101,8 @@ impl<Y, I: Input, C: Delegate<Y, I>> Future for YieldFrom<'_, Y, I, C> {
                 }
                 let Chain(child) = delegate.as_mut().frame();
                 // SAFETY: the delegate's frame is alive, and of the types that `Chained` says.
-                let (stage, innermost) = unsafe { (child.as_ref().stage.get(), Head::innermost(child)) };
+                let (stage, innermost) =
+                    unsafe { (child.as_ref().stage.get(), Head::innermost(child)) };
                 let refused = match (stage, this.first.take()) {
                     (Stage::Created, None) => None,
                     (Stage::Created, Some(_)) => Some(MisuseKind::NotStarted),
@@ -109,25 +117,25 @@ impl<Y, I: Input, C: Delegate<Y, I>> Future for YieldFrom<'_, Y, I, C> {
                     (Stage::Finished | Stage::Closed, _) => Some(MisuseKind::Exhausted),
                 };
                 if let Some(kind) = refused {
-                    return Poll::Ready(C::Outcome::unusable(kind, Some(this.at)));
+                    return Poll::Ready(C::Outcome::unusable(kind, Some(*this.at)));
                 }
                 frame.head.delegate.set(Some(child));
                 frame.head.signal.set(Signal::Delegating);
-                this.phase = Phase::Waiting;
+                *this.phase = Phase::Waiting;
                 Poll::Pending
             }
             Phase::Waiting => match frame.head.signal.get() {
                 Signal::Returned => {
-                    this.phase = Phase::Done;
+                    *this.phase = Phase::Done;
                     frame.head.signal.set(Signal::Idle);
                     Poll::Ready(match delegate.take_outcome() {
                         Some(outcome) => outcome.into_value(),
-                        None => C::Outcome::unusable(MisuseKind::Exhausted, Some(this.at)),
+                        None => C::Outcome::unusable(MisuseKind::Exhausted, Some(*this.at)),
                     })
                 }
                 Signal::Resumed => match frame.take_input() {
                     Some(input) => {
-                        this.phase = Phase::Done;
+                        *this.phase = Phase::Done;
                         Poll::Ready(C::Outcome::raised(input))
                     }
                     None => Poll::Pending,
@@ -203,7 +211,7 @@ where
             }
             this.waits = false;
             match this.delegate.as_mut().step(resume) {
-                Ok(Progress::Yielded(value)) => frame.prepare(value, this.at),
+                Ok(Progress::Yielded(value)) => frame.put_out(value, this.at),
                 Ok(Progress::Returned(value)) => return Poll::Ready(Ok(value)),
                 Err(error) => return Poll::Ready(Err(error)),
             }

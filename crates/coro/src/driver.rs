@@ -4,7 +4,7 @@
 //! it. A yield through any number of delegations is one poll.
 use core::mem;
 use core::ptr::NonNull;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
 use crate::frame::{Head, Signal};
 
@@ -47,7 +47,7 @@ pub(crate) unsafe fn run(
         let guard = CloseOnPanic(root);
         loop {
             let frame = Head::innermost(root);
-            let round = match (frame.as_ref().vtable.get().poll)(frame, cx) {
+            let round = match (frame.as_ref().vtable.poll)(frame, cx) {
                 Poll::Ready(()) if frame == root => Some(Round::Finished),
                 Poll::Ready(()) => {
                     pop(root, frame, closing);
@@ -60,6 +60,29 @@ pub(crate) unsafe fn run(
                 return round;
             }
         }
+    }
+}
+
+/// Goes on after a poll of the innermost frame that was not simply a yield, with a waker that does nothing.
+///
+/// # Safety
+/// As [`run`]; `frame` is the innermost frame of `root` and has just been polled, with this result.
+#[cold]
+#[inline(never)]
+pub(crate) unsafe fn go_on(root: NonNull<Head>, frame: NonNull<Head>, poll: Poll<()>) -> Round {
+    let mut closing = None;
+    // SAFETY: as in `run`.
+    unsafe {
+        match poll {
+            Poll::Ready(()) if frame == root => return Round::Finished,
+            Poll::Ready(()) => pop(root, frame, &mut closing),
+            Poll::Pending => {
+                if let Some(round) = settle(root, frame, &mut closing) {
+                    return round;
+                }
+            }
+        }
+        run(root, &mut Context::from_waker(Waker::noop()), &mut closing)
     }
 }
 
@@ -89,7 +112,7 @@ unsafe fn settle(
 }
 
 /// Makes the child of a `yield_from` part of the chain, with whatever it delegates to itself.
-pub(crate) unsafe fn link(root: NonNull<Head>, frame: NonNull<Head>) {
+unsafe fn link(root: NonNull<Head>, frame: NonNull<Head>) {
     // SAFETY: as in `run`; the delegate was named by the `yield_from` that owns it, in the poll that ended just now. Its
     // data outlives the whole chain (`'env`), so that it may be polled even if that future was leaked.
     unsafe {
@@ -120,7 +143,7 @@ unsafe fn pop(root: NonNull<Head>, frame: NonNull<Head>, closing: &mut Option<No
     unsafe {
         let parent = unlink(root, frame);
         if *closing == Some(frame) {
-            (frame.as_ref().vtable.get().report_close)(frame, parent);
+            (frame.as_ref().vtable.report_close)(frame, parent);
             *closing = (parent != root).then_some(parent);
         } else {
             parent.as_ref().signal.set(Signal::Returned);
@@ -140,7 +163,7 @@ unsafe fn refuse(
     unsafe {
         refusing.as_ref().innermost.set((frame != refusing).then_some(frame));
         let parent = unlink(root, refusing);
-        (refusing.as_ref().vtable.get().report_ignored)(frame, parent);
+        (refusing.as_ref().vtable.report_ignored)(frame, parent);
         *closing = (parent != root).then_some(parent);
     }
 }
@@ -151,6 +174,8 @@ unsafe fn refuse(
 ///
 /// # Safety
 /// `root` is pinned, held exclusively, carries the provenance of its whole block, and no body of the chain is polled.
+#[cold]
+#[inline(never)]
 pub(crate) unsafe fn clear_chain(root: NonNull<Head>) {
     /// Goes on with the rest of the chain if a destructor panics.
     struct Rest(NonNull<Head>);
@@ -165,9 +190,9 @@ pub(crate) unsafe fn clear_chain(root: NonNull<Head>) {
         let rest = Rest(root);
         while let Some(frame) = root.as_ref().innermost.get() {
             unlink(root, frame);
-            (frame.as_ref().vtable.get().clear)(frame);
+            (frame.as_ref().vtable.clear)(frame);
         }
         mem::forget(rest);
-        (root.as_ref().vtable.get().clear)(root);
+        (root.as_ref().vtable.clear)(root);
     }
 }

@@ -12,7 +12,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, UnsafeCell};
-use core::mem::ManuallyDrop;
+use core::mem::{ManuallyDrop, MaybeUninit};
 use core::panic::Location;
 use core::ptr::NonNull;
 use core::task::{Context, Poll};
@@ -26,9 +26,7 @@ use crate::state::Stage;
 pub(crate) enum Signal {
     /// No operation. Slot empty.
     Idle,
-    /// A yield was made, its future not polled. Slot: the value to yield.
-    Prepared,
-    /// The yield's future waits; the driver has not seen it. Slot: the value to yield.
+    /// A yield was made; the driver has not seen it. Slot: the value to yield.
     Yielded,
     /// The driver has given the value to the caller. Slot empty.
     Taken,
@@ -66,7 +64,7 @@ pub(crate) type Exposed = Vec<(&'static str, String)>;
 /// The part of a frame that is the same for every type of value.
 #[repr(C)]
 pub(crate) struct Head {
-    pub(crate) vtable: Cell<&'static VTable>,
+    pub(crate) vtable: &'static VTable,
     /// Of a root, and of no other: the frame to poll, when it is not the root itself.
     pub(crate) innermost: Cell<Option<NonNull<Head>>>,
     /// Of a linked child: who delegates to it.
@@ -94,7 +92,6 @@ impl Head {
 union Slot<Y, I> {
     out: ManuallyDrop<Y>,
     input: ManuallyDrop<I>,
-    empty: (),
 }
 
 #[repr(C)]
@@ -104,19 +101,33 @@ pub(crate) struct Frame<Y, I> {
 }
 
 impl<Y, I> Frame<Y, I> {
+    #[inline]
     pub(crate) fn new(vtable: &'static VTable) -> Self {
-        Self {
-            head: Head {
-                vtable: Cell::new(vtable),
-                innermost: Cell::new(None),
-                parent: Cell::new(None),
-                delegate: Cell::new(None),
-                at: Cell::new(None),
-                exposed: UnsafeCell::new(None),
-                stage: Cell::new(Stage::Created),
-                signal: Cell::new(Signal::Idle),
-            },
-            slot: UnsafeCell::new(Slot { empty: () }),
+        let mut frame = MaybeUninit::uninit();
+        // SAFETY: `write` initialises every field; the slot, a union, needs no value.
+        unsafe {
+            Self::write(frame.as_mut_ptr(), vtable);
+            frame.assume_init()
+        }
+    }
+
+    /// Makes a new frame in place.
+    ///
+    /// # Safety
+    /// `this` is valid for writes, and its content may be overwritten.
+    #[inline]
+    pub(crate) unsafe fn write(this: *mut Self, vtable: &'static VTable) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let head = &raw mut (*this).head;
+            (&raw mut (*head).vtable).write(vtable);
+            (&raw mut (*head).innermost).write(Cell::new(None));
+            (&raw mut (*head).parent).write(Cell::new(None));
+            (&raw mut (*head).delegate).write(Cell::new(None));
+            (&raw mut (*head).at).write(Cell::new(None));
+            (&raw mut (*head).exposed).write(UnsafeCell::new(None));
+            (&raw mut (*head).stage).write(Cell::new(Stage::Created));
+            (&raw mut (*head).signal).write(Cell::new(Signal::Idle));
         }
     }
 
@@ -127,29 +138,24 @@ impl<Y, I> Frame<Y, I> {
         // its destructor panics.
         unsafe {
             match signal {
-                Signal::Prepared | Signal::Yielded => ManuallyDrop::drop(&mut (*self.slot.get()).out),
+                Signal::Yielded => ManuallyDrop::drop(&mut (*self.slot.get()).out),
                 Signal::Resumed => ManuallyDrop::drop(&mut (*self.slot.get()).input),
                 _ => {}
             }
         }
     }
 
-    #[inline]
-    fn put_out(&self, value: Y) {
-        // SAFETY: callers have emptied the slot, and the reference to the union does not outlive the assignment.
-        unsafe { (*self.slot.get()).out = ManuallyDrop::new(value) };
-        self.head.signal.set(Signal::Prepared);
-    }
-
     /// The body makes a yield: its value goes to the slot, unless an error waits there to be raised at this yield.
     #[inline]
-    pub(crate) fn prepare(&self, value: Y, at: &'static Location<'static>)
+    pub(crate) fn put_out(&self, value: Y, at: &'static Location<'static>)
     where
         I: Input,
     {
         self.head.at.set(Some(at));
         if self.head.signal.get() == Signal::Idle || !self.has_raise() {
-            self.put_out(value);
+            // SAFETY: the slot is empty with Idle, and after `has_raise`; the reference does not outlive the assignment.
+            unsafe { (*self.slot.get()).out = ManuallyDrop::new(value) };
+            self.head.signal.set(Signal::Yielded);
         }
     }
 
@@ -182,13 +188,16 @@ impl<Y, I> Frame<Y, I> {
 
     /// The input, if there is one.
     #[inline]
-    pub(crate) fn take_input(&self) -> Option<I> {
+    pub(crate) fn take_input(&self) -> Option<I>
+    where
+        I: Input,
+    {
         if self.head.signal.get() != Signal::Resumed {
             return None;
         }
         self.head.signal.set(Signal::Idle);
         // SAFETY: with Resumed the slot held an input; being Idle now, it is not read again.
-        Some(unsafe { ManuallyDrop::take(&mut (*self.slot.get()).input) })
+        Some(unsafe { I::read((&raw const (*self.slot.get()).input).cast()) })
     }
 
     /// The yielded value, if the body waits at a yield that the driver has not seen.
@@ -204,11 +213,10 @@ impl<Y, I> Frame<Y, I> {
 
     /// The poll of a yield's future.
     #[inline]
-    pub(crate) fn poll_yield(&self) -> Poll<I> {
-        if self.head.signal.get() == Signal::Prepared {
-            self.head.signal.set(Signal::Yielded);
-            return Poll::Pending;
-        }
+    pub(crate) fn poll_yield(&self) -> Poll<I>
+    where
+        I: Input,
+    {
         match self.take_input() {
             Some(input) => Poll::Ready(input),
             None => Poll::Pending,
@@ -218,7 +226,7 @@ impl<Y, I> Frame<Y, I> {
     /// The body drops a yield's future: its value is withdrawn; an input stays, for a later yield to raise or forget.
     #[inline]
     pub(crate) fn withdraw(&self) {
-        if matches!(self.head.signal.get(), Signal::Prepared | Signal::Yielded) {
+        if self.head.signal.get() == Signal::Yielded {
             self.reset();
         }
     }

@@ -52,12 +52,12 @@ impl<'env, Y, I: Input> Handle<'_, 'env, Y, I> {
 
     /// Hands a value to whoever steps this body, and waits for the next step.
     ///
-    /// Awaited, it gives what the step brings: nothing in a generator, the value sent or the error thrown in a coroutine.
+    /// Awaited at once, as it should be, it gives what the step brings: nothing in a generator, the value sent or the error thrown in a coroutine.
     #[inline]
     #[track_caller]
     pub fn yield_(&mut self, value: Y) -> Yield<'_, Y, I> {
-        self.frame().prepare(value, Location::caller());
-        Yield { frame: self.frame, _borrow: PhantomData }
+        self.frame().put_out(value, Location::caller());
+        Yield { frame: Some(self.frame), _borrow: PhantomData }
     }
 
     /// Yields every item of an iterator, which may borrow from the body.
@@ -71,7 +71,13 @@ impl<'env, Y, I: Input> Handle<'_, 'env, Y, I> {
         It: IntoIterator<Item = Y>,
     {
         let at = Location::caller();
-        YieldAll { frame: self.frame, items: items.into_iter(), at, waits: false, _borrow: PhantomData }
+        YieldAll {
+            frame: self.frame,
+            items: items.into_iter(),
+            at,
+            waits: false,
+            _borrow: PhantomData,
+        }
     }
 
     /// Delegates to another generator or coroutine with the same types of value: Python's `yield from`.
@@ -129,7 +135,10 @@ impl<'env, Y, S, E> Co<'_, 'env, Y, S, E> {
     ///
     /// It is stepped through this body, so that a yield through a chain of d such delegations costs d steps.
     #[track_caller]
-    pub fn yield_from_ref<'a, C>(&'a mut self, delegate: Pin<&'a mut C>) -> YieldFromRef<'a, Y, S, E, C>
+    pub fn yield_from_ref<'a, C>(
+        &'a mut self,
+        delegate: Pin<&'a mut C>,
+    ) -> YieldFromRef<'a, Y, S, E, C>
     where
         C: Step<Yield = Y, Send = S, Error = Error<E>> + ?Sized,
     {
@@ -138,30 +147,40 @@ impl<'env, Y, S, E> Co<'_, 'env, Y, S, E> {
 }
 
 /// A yield under way; see [`Handle::yield_`].
+///
+/// The value is handed over when the body next waits; dropped before that, the future takes it back.
 #[must_use = "a yield does nothing unless it is awaited"]
 pub struct Yield<'a, Y, I> {
-    frame: NonNull<Frame<Y, I>>,
+    /// None once it is done, so that dropping it needs no look at the frame.
+    frame: Option<NonNull<Frame<Y, I>>>,
     _borrow: PhantomData<&'a mut ()>,
 }
 
 // SAFETY: as for the handle, which it borrows.
 unsafe impl<Y: Send, I: Send> Send for Yield<'_, Y, I> {}
 
-impl<Y, I> Future for Yield<'_, Y, I> {
+impl<Y, I: Input> Future for Yield<'_, Y, I> {
     type Output = I;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<I> {
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<I> {
+        let Some(frame) = self.frame else { return Poll::Pending };
         // SAFETY: it borrows the handle, whose frame is pinned beside the body.
-        unsafe { self.frame.as_ref() }.poll_yield()
+        let poll = unsafe { frame.as_ref() }.poll_yield();
+        if poll.is_ready() {
+            self.frame = None;
+        }
+        poll
     }
 }
 
 impl<Y, I> Drop for Yield<'_, Y, I> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: as in `poll`.
-        unsafe { self.frame.as_ref() }.withdraw();
+        if let Some(frame) = self.frame {
+            // SAFETY: as in `poll`.
+            unsafe { frame.as_ref() }.withdraw();
+        }
     }
 }
 
@@ -196,7 +215,7 @@ impl<Y, I: Iterated, It: Iterator<Item = Y>> Future for YieldAll<'_, Y, I, It> {
                 }
             }
             let Some(item) = this.items.next() else { return Poll::Ready(I::done()) };
-            frame.prepare(item, this.at);
+            frame.put_out(item, this.at);
             this.waits = true;
         }
     }

@@ -14,6 +14,13 @@ pub trait Input: Sized + sealed::Sealed {
     #[doc(hidden)]
     fn is_raise(&self) -> bool;
 
+    /// Moves it out of its place, one variant at a time: copied as a whole, it would wait for the stores that made it.
+    ///
+    /// # Safety
+    /// As [`core::ptr::read`].
+    #[doc(hidden)]
+    unsafe fn read(place: *const Self) -> Self;
+
     /// What goes on a delegate that is suspended already, where that needs no value.
     #[doc(hidden)]
     fn first() -> Option<Self>;
@@ -62,6 +69,8 @@ impl Input for () {
         false
     }
 
+    unsafe fn read(_: *const Self) -> Self {}
+
     fn first() -> Option<Self> {
         Some(())
     }
@@ -104,6 +113,19 @@ impl<R> Outcome<()> for R {
 impl<S, E> Input for Result<S, Error<E>> {
     fn is_raise(&self) -> bool {
         self.is_err()
+    }
+
+    #[inline]
+    unsafe fn read(place: *const Self) -> Self {
+        // SAFETY: the caller's promise; each variant's content is moved once.
+        unsafe {
+            match &*place {
+                Ok(value) => Ok(core::ptr::read(value)),
+                Err(Error::Raised(error)) => Err(Error::Raised(core::ptr::read(error))),
+                Err(Error::Exit) => Err(Error::Exit),
+                Err(Error::Misuse(misuse)) => Err(Error::Misuse(*misuse)),
+            }
+        }
     }
 
     fn first() -> Option<Self> {

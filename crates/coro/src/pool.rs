@@ -129,17 +129,18 @@ where
     const VTABLE: &'static VTable = &Core::<'env, Y, I, T, F, Fut>::vtable_with(Self::free);
 
     #[inline]
-    pub(crate) fn place(core: Core<'env, Y, I, T, F, Fut>, pool: &Pool) -> NonNull<Self> {
+    pub(crate) fn place(start: F, pool: &Pool) -> NonNull<Self> {
         let layout = Layout::new::<Self>();
         let Some(block) = NonNull::new(pool.free.take(layout).cast::<Self>()) else {
             handle_alloc_error(layout)
         };
-        let pooled = Self {
-            core: ManuallyDrop::new(core.with_vtable(Self::VTABLE)),
-            pool: ManuallyDrop::new(Rc::clone(&pool.free)),
-        };
         // SAFETY: the block was taken for this layout.
-        unsafe { block.write(pooled) };
+        unsafe {
+            let this = block.as_ptr();
+            let core = NonNull::new_unchecked((&raw mut (*this).core).cast());
+            Core::write(core, start, Self::VTABLE);
+            (&raw mut (*this).pool).write(ManuallyDrop::new(Rc::clone(&pool.free)));
+        }
         block
     }
 

@@ -24,12 +24,6 @@ pub(crate) fn resume<Y, I: Input, T, G: Engine<Y, I, T>>(engine: Pin<&mut G>, in
     unsafe { Head::innermost(root).cast::<Frame<Y, I>>().as_ref() }.resume(input);
 }
 
-/// Runs a body that nothing wakes.
-#[inline]
-pub(crate) fn advance<Y, I, T, G: Engine<Y, I, T>>(engine: Pin<&mut G>) -> Event<Y, T> {
-    engine.advance(&mut Context::from_waker(Waker::noop()), &mut None)
-}
-
 /// Drops what there is of the body and of its chain.
 pub(crate) fn clear<Y, I, T, G: Engine<Y, I, T>>(engine: Pin<&mut G>) {
     let root = engine.whole();
@@ -38,11 +32,14 @@ pub(crate) fn clear<Y, I, T, G: Engine<Y, I, T>>(engine: Pin<&mut G>) {
 }
 
 #[inline]
-fn stepped<Y, S, R, E, G>(mut engine: Pin<&mut G>) -> Stepped<Y, R, Error<E>>
+fn stepped<Y, S, R, E, G>(
+    mut engine: Pin<&mut G>,
+    put: impl FnOnce(&Frame<Y, Received<S, E>>),
+) -> Stepped<Y, R, Error<E>>
 where
     G: Engine<Y, Received<S, E>, Result<R, Error<E>>>,
 {
-    match advance(engine.as_mut()) {
+    match engine.as_mut().step(put) {
         Event::Yielded(value) => Ok(Progress::Yielded(value)),
         Event::Finished(Ok(value)) => Ok(Progress::Returned(value)),
         Event::Finished(Err(error)) => Err(error),
@@ -56,22 +53,19 @@ where
     G: Engine<Y, Received<S, E>, Result<R, Error<E>>>,
 {
     match engine.head().stage.get() {
-        Stage::Created => stepped(engine),
+        Stage::Created => stepped(engine, |_| ()),
         Stage::Suspended => Err(misuse(MisuseKind::AlreadyStarted, engine.head())),
         Stage::Finished | Stage::Closed => Err(misuse(MisuseKind::Exhausted, engine.head())),
     }
 }
 
 #[inline]
-pub(crate) fn send<Y, S, R, E, G>(mut engine: Pin<&mut G>, value: S) -> Stepped<Y, R, Error<E>>
+pub(crate) fn send<Y, S, R, E, G>(engine: Pin<&mut G>, value: S) -> Stepped<Y, R, Error<E>>
 where
     G: Engine<Y, Received<S, E>, Result<R, Error<E>>>,
 {
     match engine.head().stage.get() {
-        Stage::Suspended => {
-            resume(engine.as_mut(), Ok(value));
-            stepped(engine)
-        }
+        Stage::Suspended => stepped(engine, |frame| frame.resume(Ok(value))),
         Stage::Created => Err(misuse(MisuseKind::NotStarted, engine.head())),
         Stage::Finished | Stage::Closed => Err(misuse(MisuseKind::Exhausted, engine.head())),
     }
@@ -83,22 +77,19 @@ where
     G: Engine<Y, Received<S, E>, Result<R, Error<E>>>,
 {
     match engine.head().stage.get() {
-        Stage::Created => stepped(engine),
+        Stage::Created => stepped(engine, |_| ()),
         _ => send(engine, S::unsent()),
     }
 }
 
 #[inline]
-pub(crate) fn throw<Y, S, R, E, G>(mut engine: Pin<&mut G>, error: Error<E>) -> Stepped<Y, R, Error<E>>
+pub(crate) fn throw<Y, S, R, E, G>(engine: Pin<&mut G>, error: Error<E>) -> Stepped<Y, R, Error<E>>
 where
     G: Engine<Y, Received<S, E>, Result<R, Error<E>>>,
 {
     match engine.head().stage.get() {
         Stage::Suspended if matches!(error, Error::Exit) => ended(exit(engine)),
-        Stage::Suspended => {
-            resume(engine.as_mut(), Err(error));
-            stepped(engine)
-        }
+        Stage::Suspended => stepped(engine, |frame| frame.resume(Err(error))),
         Stage::Created => {
             clear(engine);
             Err(error)
@@ -107,7 +98,9 @@ where
     }
 }
 
-fn ended<Y, R, E>(event: Result<Event<Y, Result<R, Error<E>>>, Error<E>>) -> Stepped<Y, R, Error<E>> {
+fn ended<Y, R, E>(
+    event: Result<Event<Y, Result<R, Error<E>>>, Error<E>>,
+) -> Stepped<Y, R, Error<E>> {
     match event? {
         Event::Yielded(value) => Ok(Progress::Yielded(value)),
         Event::Finished(Ok(value)) => Ok(Progress::Returned(value)),
@@ -172,17 +165,16 @@ pub(crate) mod plain {
     use core::convert::Infallible;
 
     use super::{
-        Engine, Error, Event, MisuseKind, Pin, Progress, Resume, Stage, Stepped, advance, clear, misuse, resume,
+        Engine, Error, Event, MisuseKind, Pin, Progress, Resume, Stage, Stepped, clear, misuse,
     };
 
     #[inline]
-    pub(crate) fn item<Y, R, G: Engine<Y, (), R>>(mut engine: Pin<&mut G>) -> Option<Event<Y, R>> {
+    pub(crate) fn item<Y, R, G: Engine<Y, (), R>>(engine: Pin<&mut G>) -> Option<Event<Y, R>> {
         match engine.head().stage.get() {
-            Stage::Created => {}
-            Stage::Suspended => resume(engine.as_mut(), ()),
-            Stage::Finished | Stage::Closed => return None,
+            Stage::Created => Some(engine.step(|_| ())),
+            Stage::Suspended => Some(engine.step(|frame| frame.resume(()))),
+            Stage::Finished | Stage::Closed => None,
         }
-        Some(advance(engine))
     }
 
     #[inline]

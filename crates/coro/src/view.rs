@@ -26,7 +26,7 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn of(head: &'a Head) -> Self {
-        let name = (head.vtable.get().name)();
+        let name = (head.vtable.name)();
         Self { name, state: head.stage.get().into(), head: Some(head), _look: PhantomData }
     }
 
@@ -52,7 +52,8 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn delegate(&self) -> Option<View<'a>> {
         let head = self.suspended()?;
-        let child: NonNull<Head> = head.delegate.get().filter(|_| head.signal.get() == Signal::Linked)?;
+        let child: NonNull<Head> =
+            head.delegate.get().filter(|_| head.signal.get() == Signal::Linked)?;
         // SAFETY: a linked child is alive and pinned as long as its parent's body, which cannot run while it is looked at.
         Some(View::of(unsafe { child.as_ref() }))
     }

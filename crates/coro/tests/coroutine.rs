@@ -1,6 +1,6 @@
 //! Coroutines: send, throw, close, return values, and their misuses.
 use std::fmt;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 
 use boros_coro::Progress::{Returned, Yielded};
 use boros_coro::{BoxCoroutine, Error, MisuseKind, Resume, State, Step, coroutine};
@@ -149,8 +149,15 @@ fn a_thrown_error_waits_for_a_yield() {
     struct Once(bool);
     impl std::future::Future for Once {
         type Output = ();
-        fn poll(mut self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<()> {
-            if std::mem::replace(&mut self.0, true) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        fn poll(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<()> {
+            if std::mem::replace(&mut self.0, true) {
+                std::task::Poll::Ready(())
+            } else {
+                std::task::Poll::Pending
+            }
         }
     }
     let mut body: BoxCoroutine<'_, u8, (), &str, Bad> = coroutine(async |mut co| {
@@ -167,18 +174,23 @@ fn a_thrown_error_waits_for_a_yield() {
     assert_eq!(body.throw(Bad(5)), Ok(Returned("raised at the next yield")));
 }
 
+type Object =
+    Pin<Box<dyn Step<Yield = Option<u8>, Send = Option<u8>, Return = (), Error = Error<Bad>>>>;
+
 #[test]
 fn stepped_as_an_object() {
-    let mut object: std::pin::Pin<Box<dyn Step<Yield = Option<u8>, Send = Option<u8>, Return = (), Error = Error<Bad>>>> =
-        Box::pin(coroutine(async |mut co| {
-            let got = co.yield_(None).await?;
-            co.yield_(got).await?;
-            Ok(())
-        }));
+    let mut object: Object = Box::pin(coroutine(async |mut co| {
+        let got = co.yield_(None).await?;
+        co.yield_(got).await?;
+        Ok(())
+    }));
     assert_eq!(object.as_mut().step(Resume::Send(None)), Ok(Yielded(None)));
     assert_eq!(object.as_mut().step(Resume::Send(Some(1))), Ok(Yielded(Some(1))));
     assert_eq!(object.view().state(), State::Suspended);
-    assert_eq!(object.as_mut().step(Resume::Throw(Error::Raised(Bad(1)))), Err(Error::Raised(Bad(1))));
+    assert_eq!(
+        object.as_mut().step(Resume::Throw(Error::Raised(Bad(1)))),
+        Err(Error::Raised(Bad(1)))
+    );
     assert_eq!(object.as_mut().close(), Ok(None));
 }
 
@@ -190,5 +202,8 @@ fn errors_have_texts_and_sources() {
     assert_eq!(Error::<Bad>::Exit.to_string(), "the coroutine was asked to end");
     let mut echo = echo();
     let text = echo.send(1).expect_err("not started").to_string();
-    assert_eq!(text, "a value was sent to a coroutine that has not started: call start() or next() first");
+    assert_eq!(
+        text,
+        "a value was sent to a coroutine that has not started: call start() or next() first"
+    );
 }

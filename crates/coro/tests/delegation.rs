@@ -7,7 +7,9 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use boros_coro::Progress::{Returned, Yielded};
-use boros_coro::{BoxCoroutine, BoxGenerator, Co, Error, MisuseKind, State, Yielder, coroutine, generator};
+use boros_coro::{
+    BoxCoroutine, BoxGenerator, Co, Error, MisuseKind, State, Yielder, coroutine, generator,
+};
 
 type Text = &'static str;
 type Talk<'a> = BoxCoroutine<'a, String, Option<u32>, Text, Text>;
@@ -77,16 +79,17 @@ fn close_ends_the_innermost_first() {
 
 #[test]
 fn a_delegate_that_returns_when_closed_still_ends_its_parent() {
-    let mut root: BoxCoroutine<'_, u8, (), Text, Text> = coroutine(async |mut co: Co<'_, '_, u8, (), Text>| {
-        let child = coroutine::<u8, (), Text, Text, _, _>(async |mut co| {
-            assert_eq!(co.yield_(1).await, Err(Error::Exit));
-            Ok("returned by the child")
-        });
-        let got = co.yield_from(child).await;
-        assert_eq!(got, Err(Error::Exit));
-        Ok("returned by the root")
-    })
-    .boxed();
+    let mut root: BoxCoroutine<'_, u8, (), Text, Text> =
+        coroutine(async |mut co: Co<'_, '_, u8, (), Text>| {
+            let child = coroutine::<u8, (), Text, Text, _, _>(async |mut co| {
+                assert_eq!(co.yield_(1).await, Err(Error::Exit));
+                Ok("returned by the child")
+            });
+            let got = co.yield_from(child).await;
+            assert_eq!(got, Err(Error::Exit));
+            Ok("returned by the root")
+        })
+        .boxed();
     assert_eq!(root.next(), Ok(Yielded(1)));
     assert_eq!(root.close(), Ok(Some("returned by the root")));
 }
@@ -175,14 +178,17 @@ fn what_cannot_be_delegated_to_says_so() {
     assert_eq!(outcome(|| talk("x"), Some(Some(1))), MisuseKind::NotStarted);
     let mut over = generator(async |_: Yielder<'_, '_, u8>| ()).boxed();
     over.close();
-    let outer = generator(async |mut co: Yielder<'_, '_, u8>| assert_eq!(co.yield_from(over).await, None)).boxed();
+    let outer =
+        generator(async |mut co: Yielder<'_, '_, u8>| assert_eq!(co.yield_from(over).await, None))
+            .boxed();
     assert_eq!(outer.count(), 0);
 }
 
 #[test]
 fn iterators_cannot_receive() {
     let make = || -> BoxCoroutine<'_, u32, Option<u32>, (), Text> {
-        coroutine(async |mut co: Co<'_, '_, u32, Option<u32>, Text>| co.yield_all([1, 2, 3]).await).boxed()
+        coroutine(async |mut co: Co<'_, '_, u32, Option<u32>, Text>| co.yield_all([1, 2, 3]).await)
+            .boxed()
     };
     let mut nexts = make();
     assert_eq!(nexts.next(), Ok(Yielded(1)));
@@ -200,11 +206,12 @@ fn iterators_cannot_receive() {
 fn a_delegate_that_stays_the_bodys() {
     let mut outer: Talk<'_> = coroutine(async |mut co: TalkCo<'_, '_>| {
         let names = [String::from("near")];
-        let mut inner = pin!(coroutine::<String, Option<u32>, usize, Text, _, _>(async |mut co| {
-            let got = co.yield_(names[0].clone()).await?;
-            co.yield_(format!("{} {got:?}", names[0])).await?;
-            Ok(names.len())
-        }));
+        let mut inner =
+            pin!(coroutine::<String, Option<u32>, usize, Text, _, _>(async |mut co| {
+                let got = co.yield_(names[0].clone()).await?;
+                co.yield_(format!("{} {got:?}", names[0])).await?;
+                Ok(names.len())
+            }));
         let count = co.yield_from_ref(inner.as_mut()).await?;
         assert_eq!((count, inner.state()), (1, State::Closed));
         Ok("end")
@@ -368,7 +375,10 @@ fn a_leaked_delegation_runs_only_what_outlives_the_body() {
         std::mem::forget(leaked);
         poll_once(pin!(std::future::pending::<()>())).await;
         let mut waited = false;
-        poll_fn(|_| if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+        poll_fn(
+            |_| if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending },
+        )
+        .await;
         co.yield_("after").await;
     })
     .boxed();

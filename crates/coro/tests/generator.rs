@@ -3,7 +3,9 @@ use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
 
-use boros_coro::{BoxGenerator, Misuse, MisuseKind, Pool, Progress, Sendable, State, Yielder, generator};
+use boros_coro::{
+    BoxGenerator, Misuse, MisuseKind, Pool, Progress, Sendable, State, Yielder, generator,
+};
 
 fn count(to: u64) -> BoxGenerator<'static, u64> {
     generator(async move |mut co| {
@@ -87,7 +89,9 @@ fn returns_a_value_that_is_not_a_yield() {
     assert_eq!(body.resume(), Ok(Progress::Yielded(1)));
     assert_eq!(body.resume(), Ok(Progress::Returned("done")));
     let error = body.resume().expect_err("it has ended");
-    assert!(matches!(error, boros_coro::Error::Misuse(misuse) if misuse.kind() == MisuseKind::Exhausted));
+    assert!(
+        matches!(error, boros_coro::Error::Misuse(misuse) if misuse.kind() == MisuseKind::Exhausted)
+    );
 }
 
 #[test]
@@ -224,7 +228,8 @@ fn a_pool_gives_the_same_blocks_again() {
 #[test]
 fn blocks_outlive_the_pools_handle_and_may_be_large() {
     let pool = Pool::new();
-    let mut small = generator(async |mut co: Yielder<'_, '_, u8>| co.yield_(1).await).boxed_in(&pool);
+    let mut small =
+        generator(async |mut co: Yielder<'_, '_, u8>| co.yield_(1).await).boxed_in(&pool);
     let mut large = generator(async |mut co| {
         let table = [3u8; 4096];
         co.yield_(table[0]).await;
