@@ -113,10 +113,12 @@ impl fmt::Display for Misuse {
                 "the previous step of the async generator was dropped before it ended: finish it with anext()"
             }
         })?;
-        match self.at {
-            Some(at) => write!(f, " (it waits at {}:{})", at.file(), at.line()),
-            None => Ok(()),
-        }
+        let Some(at) = self.at else { return Ok(()) };
+        let place = match self.kind {
+            MisuseKind::Exhausted => "its last yield was at",
+            _ => "at",
+        };
+        write!(f, " ({place} {}:{})", at.file(), at.line())
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) type Body = BoxCoroutine<'static, i64, Option<i64>, Return, Thrown>;
 type BodyCo<'g, 'e> = Co<'g, 'e, i64, Option<i64>, Thrown>;
 type End = Result<Return, Error<Thrown>>;
 type Make = Rc<dyn Fn() -> Body>;
+type Wrapper = fn(Make) -> Body;
 
 async fn count(mut co: BodyCo<'_, '_>) -> End {
     for n in 0..3 {
@@ -160,7 +161,7 @@ pub(crate) fn bodies() -> Vec<(String, Make)> {
 }
 
 fn wrapped(inner: &[(String, Make)]) -> Vec<(String, Make)> {
-    let wrappers: [(&str, fn(Make) -> Body); 3] =
+    let wrappers: [(&str, Wrapper); 3] =
         [("over", over), ("guarded", guarded), ("cleaning", cleaning)];
     let mut all = Vec::new();
     for (name, wrap) in wrappers {
