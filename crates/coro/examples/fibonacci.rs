@@ -39,9 +39,6 @@ fn main() {
     println!("in both sequences: {}", joined(in_both));
 
     // On the stack, where nothing is allocated.
-    let on_the_stack = pin!(generator(async |co| sums(co, 1, 1).await));
-    println!(
-        "the hundredth Fibonacci number: {}",
-        on_the_stack.skip(99).next().unwrap_or_default()
-    );
+    let mut on_the_stack = pin!(generator(async |co| sums(co, 1, 1).await));
+    println!("the hundredth Fibonacci number: {}", on_the_stack.nth(99).unwrap_or_default());
 }

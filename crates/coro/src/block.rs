@@ -60,7 +60,7 @@ impl<Y, I, T> Engine<Y, I, T> for Block<'_, Y, I, T> {
         unsafe { self.head.as_ref() }
     }
 
-    #[inline]
+    #[inline(always)]
     fn step(self: Pin<&mut Self>, put: impl FnOnce(&Frame<Y, I>)) -> Event<Y, T> {
         // SAFETY: the block is pinned by being on the heap, and held exclusively; callers step no closed coroutine. All
         // frames of the chain have the same types of value; the root's result is a T.

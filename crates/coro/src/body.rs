@@ -5,7 +5,7 @@ use core::any::type_name;
 use core::cell::{Cell, UnsafeCell};
 use core::future::Future;
 use core::marker::{PhantomData, PhantomPinned};
-use core::mem::{self, ManuallyDrop};
+use core::mem::{self, ManuallyDrop, offset_of};
 use core::pin::Pin;
 use core::ptr::NonNull;
 use core::task::{Context, Poll, Waker};
@@ -44,7 +44,7 @@ pub(crate) trait Engine<Y, I, T> {
     fn take_finished(self: Pin<&mut Self>) -> Option<T> {
         let root = self.whole();
         // SAFETY: the frame is a whole one, whose results are of type T.
-        unsafe { take_finished(root, (root.as_ref().vtable.result)(root).cast()) }
+        unsafe { take_finished(root) }
     }
 }
 
@@ -87,7 +87,7 @@ where
         name: type_name::<F>,
         poll: Self::poll_erased,
         clear: Self::clear,
-        result: Self::result,
+        result: offset_of!(Self, storage),
         free: Self::free_nothing,
         report_close: Self::report_close,
         report_ignored: Self::report_ignored,
@@ -191,11 +191,6 @@ where
         unsafe { clear_storage(this.cast::<Self>()) }
     }
 
-    unsafe fn result(this: NonNull<Head>) -> *mut () {
-        // SAFETY: the caller's promise of a whole `Self`.
-        unsafe { (*this.cast::<Self>().as_ptr()).storage.get().cast() }
-    }
-
     unsafe fn free_nothing(_: NonNull<Head>) {}
 
     unsafe fn free_box(this: NonNull<Head>) {
@@ -206,7 +201,7 @@ where
     unsafe fn report_close(child: NonNull<Head>, parent: NonNull<Head>) {
         // SAFETY: the driver calls this for a finished child and a parent with the same types of value.
         unsafe {
-            let result = take_finished::<T>(child, Self::result(child).cast());
+            let result = take_finished::<T>(child);
             if let Some(input) = result.and_then(T::after_close) {
                 parent.cast::<Frame<Y, I>>().as_ref().resume(input);
             }
@@ -244,15 +239,16 @@ pub(crate) unsafe fn free_in_place<V>(this: NonNull<V>, release: unsafe fn(*mut 
 /// Takes the result of a finished body from its storage.
 ///
 /// # Safety
-/// `result` is the storage of the frame `this`, which was made for results of type `T`.
-pub(crate) unsafe fn take_finished<T>(this: NonNull<Head>, result: *mut T) -> Option<T> {
-    // SAFETY: Finished says that a result is there; Closed, that it is gone.
+/// `this` is a whole frame, made for results of type `T`.
+#[inline]
+pub(crate) unsafe fn take_finished<T>(this: NonNull<Head>) -> Option<T> {
+    // SAFETY: Finished says that a result is there; Closed, that it is gone. The vtable says where it lies.
     unsafe {
         if this.as_ref().stage.get() != Stage::Finished {
             return None;
         }
         this.as_ref().stage.set(Stage::Closed);
-        Some(result.read())
+        Some(this.byte_add(this.as_ref().vtable.result).cast::<T>().read())
     }
 }
 
@@ -329,7 +325,7 @@ where
 ///
 /// # Safety
 /// As [`driver::run`]; the chain's values are `Y` and `I`, the root's result is a `T`.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn step_erased<Y, I, T>(
     root: NonNull<Head>,
     inner: NonNull<Head>,
@@ -364,9 +360,7 @@ pub(crate) unsafe fn event<Y, I, T>(root: NonNull<Head>, round: Round) -> Event<
             Round::Yielded(frame) => {
                 frame.cast::<Frame<Y, I>>().as_ref().take_out().map(Event::Yielded)
             }
-            Round::Finished => {
-                take_finished(root, (root.as_ref().vtable.result)(root).cast()).map(Event::Finished)
-            }
+            Round::Finished => take_finished(root).map(Event::Finished),
             Round::Waiting => None,
         }
     };

@@ -67,7 +67,6 @@ pub(crate) unsafe fn run(
 ///
 /// # Safety
 /// As [`run`]; `frame` is the innermost frame of `root` and has just been polled, with this result.
-#[cold]
 #[inline(never)]
 pub(crate) unsafe fn go_on(root: NonNull<Head>, frame: NonNull<Head>, poll: Poll<()>) -> Round {
     let mut closing = None;

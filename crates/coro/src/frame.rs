@@ -46,8 +46,8 @@ pub(crate) struct VTable {
     pub(crate) name: fn() -> &'static str,
     /// Polls the body once, starting it if need be; a result stays in the frame's storage (`Stage::Finished`).
     pub(crate) poll: unsafe fn(NonNull<Head>, &mut Context<'_>) -> Poll<()>,
-    /// Where the storage is.
-    pub(crate) result: unsafe fn(NonNull<Head>) -> *mut (),
+    /// How far from the frame's beginning a result lies.
+    pub(crate) result: usize,
     /// Drops whatever the storage holds (`Stage::Closed`).
     pub(crate) clear: unsafe fn(NonNull<Head>),
     /// Drops the slot's content and frees the block that the frame heads.
@@ -233,7 +233,18 @@ impl<Y, I> Frame<Y, I> {
 }
 
 impl<Y, I> Drop for Frame<Y, I> {
+    #[inline]
     fn drop(&mut self) {
         self.reset();
+        if let Some(exposed) = self.head.exposed.get_mut().take() {
+            drop_exposed(exposed);
+        }
     }
+}
+
+/// Apart, so that the end of a frame without exposed values is short.
+#[cold]
+#[inline(never)]
+fn drop_exposed(exposed: Box<Exposed>) {
+    drop(exposed);
 }

@@ -168,7 +168,8 @@ pub(crate) mod plain {
         Engine, Error, Event, MisuseKind, Pin, Progress, Resume, Stage, Stepped, clear, misuse,
     };
 
-    #[inline]
+    // Always, so that a loop over a generator holds the step itself: called, it would hand its answer through memory.
+    #[inline(always)]
     pub(crate) fn item<Y, R, G: Engine<Y, (), R>>(engine: Pin<&mut G>) -> Option<Event<Y, R>> {
         match engine.head().stage.get() {
             Stage::Created => Some(engine.step(|_| ())),
