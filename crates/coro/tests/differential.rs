@@ -1,6 +1,7 @@
 //! Random steps over a family of bodies, run here and by CPython: the traces have to be the same.
 //!
 //! The interpreter is `$PYTHON`, or `python3` on the path. `PROPTEST_CASES` sets the number of sequences.
+#![cfg(not(miri))] // It starts other processes.
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};

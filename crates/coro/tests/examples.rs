@@ -1,4 +1,5 @@
 //! Every example prints what is written beside it.
+#![cfg(not(miri))] // It starts other processes.
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

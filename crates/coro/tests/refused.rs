@@ -1,4 +1,5 @@
 //! Misuses that do not compile.
+#![cfg(not(miri))] // It starts other processes.
 
 #[test]
 fn misuses_are_refused() {
