@@ -164,7 +164,7 @@ impl<Y, I, T, G: Engine<Y, I, T>> Future for Run<'_, Y, I, T, G> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Event<Y, T>> {
         let this = self.get_mut();
-        match this.engine.as_mut().advance(cx, &mut this.closing) {
+        match this.engine.as_mut().advance(Some(cx), &mut this.closing) {
             Event::Waiting => Poll::Pending,
             event => Poll::Ready(event),
         }

@@ -69,7 +69,7 @@ impl<Y, I, T> Engine<Y, I, T> for Block<'_, Y, I, T> {
 
     fn advance(
         self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
+        cx: Option<&mut Context<'_>>,
         closing: &mut Option<NonNull<Head>>,
     ) -> Event<Y, T> {
         // SAFETY: as in `step`.

@@ -36,7 +36,7 @@ pub(crate) trait Engine<Y, I, T> {
     /// As `step`, with a waker, and with a request to end on its way up the chain; see [`driver::run`].
     fn advance(
         self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
+        cx: Option<&mut Context<'_>>,
         closing: &mut Option<NonNull<Head>>,
     ) -> Event<Y, T>;
 
@@ -174,8 +174,13 @@ where
 
     /// # Safety
     /// As `poll_body`; `this` was made from a pointer to a whole `Self`.
-    unsafe fn poll_erased(this: NonNull<Head>, cx: &mut Context<'_>) -> Poll<()> {
+    unsafe fn poll_erased(this: NonNull<Head>, cx: Option<&mut Context<'_>>) -> Poll<()> {
         let this = this.cast::<Self>();
+        let mut idle = Context::from_waker(Waker::noop());
+        let cx = match cx {
+            Some(cx) => cx,
+            None => &mut idle,
+        };
         // SAFETY: the caller's promise; storage is empty when the body has ended.
         unsafe {
             Self::poll_body(this, cx).map(|result| {
@@ -312,7 +317,7 @@ where
 
     fn advance(
         self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
+        cx: Option<&mut Context<'_>>,
         closing: &mut Option<NonNull<Head>>,
     ) -> Event<Y, T> {
         let root = self.whole();
@@ -336,8 +341,7 @@ pub(crate) unsafe fn step_erased<Y, I, T>(
         let frame = inner.cast::<Frame<Y, I>>();
         put(frame.as_ref());
         let guard = CloseOnPanic(root);
-        let mut cx = Context::from_waker(Waker::noop());
-        let poll = (inner.as_ref().vtable.poll)(inner, &mut cx);
+        let poll = (inner.as_ref().vtable.poll)(inner, None);
         mem::forget(guard);
         if poll.is_pending()
             && let Some(value) = frame.as_ref().take_out()

@@ -4,7 +4,7 @@
 //! it. A yield through any number of delegations is one poll.
 use core::mem;
 use core::ptr::NonNull;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll};
 
 use crate::frame::{Head, Signal};
 
@@ -38,7 +38,7 @@ impl Drop for CloseOnPanic {
 /// `root` is pinned, held exclusively, carries the provenance of its whole block, and is Created or Suspended.
 pub(crate) unsafe fn run(
     root: NonNull<Head>,
-    cx: &mut Context<'_>,
+    mut cx: Option<&mut Context<'_>>,
     closing: &mut Option<NonNull<Head>>,
 ) -> Round {
     // SAFETY: frames of a chain are alive and pinned as long as the root is: each child is owned by the future of its
@@ -47,7 +47,7 @@ pub(crate) unsafe fn run(
         let guard = CloseOnPanic(root);
         loop {
             let frame = Head::innermost(root);
-            let round = match (frame.as_ref().vtable.poll)(frame, cx) {
+            let round = match (frame.as_ref().vtable.poll)(frame, cx.as_deref_mut()) {
                 Poll::Ready(()) if frame == root => Some(Round::Finished),
                 Poll::Ready(()) => {
                     pop(root, frame, closing);
@@ -81,7 +81,7 @@ pub(crate) unsafe fn go_on(root: NonNull<Head>, frame: NonNull<Head>, poll: Poll
                 }
             }
         }
-        run(root, &mut Context::from_waker(Waker::noop()), &mut closing)
+        run(root, None, &mut closing)
     }
 }
 

@@ -45,7 +45,9 @@ pub(crate) struct VTable {
     /// The type name of the body.
     pub(crate) name: fn() -> &'static str,
     /// Polls the body once, starting it if need be; a result stays in the frame's storage (`Stage::Finished`).
-    pub(crate) poll: unsafe fn(NonNull<Head>, &mut Context<'_>) -> Poll<()>,
+    ///
+    /// Without a context it is polled with one that wakes nothing, made where it can be seen to be unused.
+    pub(crate) poll: unsafe fn(NonNull<Head>, Option<&mut Context<'_>>) -> Poll<()>,
     /// How far from the frame's beginning a result lies.
     pub(crate) result: usize,
     /// Drops whatever the storage holds (`Stage::Closed`).

@@ -1,6 +1,5 @@
 //! Python's rules for next, send, throw and close, over any engine.
 use core::pin::Pin;
-use core::task::{Context, Waker};
 
 use crate::body::{Engine, Event};
 use crate::error::{Error, Misuse, MisuseKind};
@@ -116,8 +115,7 @@ where
 {
     resume(engine.as_mut(), Err(Error::Exit));
     let mut closing = engine.head().innermost.get();
-    let mut cx = Context::from_waker(Waker::noop());
-    match engine.as_mut().advance(&mut cx, &mut closing) {
+    match engine.as_mut().advance(None, &mut closing) {
         Event::Waiting => Err(misuse(MisuseKind::Stalled, engine.head())),
         event => Ok(event),
     }
