@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
+import gc
 import os
 import pathlib
+import resource
 import socket
 import ssl
 import stat
@@ -324,6 +327,68 @@ def test_a_local_address_that_cannot_be_had_is_named(run):
                 await loop.create_connection(
                     Recorder, *server.getsockname(), local_addr=("here", 0)
                 )
+
+    run(main())
+
+
+@pytest.mark.parametrize("case", ["one", "two", "happy eyeballs", "local address", "port in use"])
+def test_an_error_is_gone_when_it_is_handled(boros_run, case):
+    # Exceptions that refer to themselves keep sockets, buffers and the caller's variables alive.
+    async def main():
+        loop = asyncio.get_running_loop()
+        with refusing() as one, refusing() as two, listening() as taken:
+            loop.getaddrinfo = names(host=[one, two])
+            connect = functools.partial(loop.create_connection, Recorder)
+            attempt = {
+                "one": lambda: connect(*one),
+                "two": lambda: connect("host", 1),
+                "happy eyeballs": lambda: connect("host", 1, happy_eyeballs_delay=0.01),
+                "local address": lambda: connect(*one, local_addr=taken.getsockname()),
+                "port in use": lambda: loop.create_server(Recorder, *taken.getsockname()),
+            }[case]
+            gc.collect()
+            gc.disable()
+            try:
+                with contextlib.suppress(OSError):
+                    await attempt()
+                await asyncio.sleep(0)
+                assert gc.collect() == 0
+            finally:
+                gc.enable()
+
+    boros_run(main())
+
+
+@contextlib.contextmanager
+def no_more_files():
+    """Let this process open no further file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(os.devnull) as file:
+        lowest = file.fileno()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_without_descriptors_there_is_no_connection(run, loop_kind, directory):
+    async def main():
+        loop = asyncio.get_running_loop()
+        path = directory / "sock"
+        attempts = [
+            lambda: loop.create_connection(Recorder, LOCAL, 1),
+            lambda: loop.create_unix_connection(Recorder, path),
+            lambda: loop.create_unix_server(Recorder, path),
+        ]
+        if loop_kind == "boros":
+            # asyncio says that it could not bind, with no reason.
+            attempts.append(lambda: loop.create_server(Recorder, LOCAL, 0))
+        for attempt in attempts:
+            with no_more_files(), pytest.raises(OSError) as caught:
+                await attempt()
+            assert caught.value.errno == errno.EMFILE
+        assert not path.exists()
 
     run(main())
 
@@ -835,8 +900,11 @@ def test_a_bound_socket_is_served(run):
     run(main())
 
 
-@pytest.mark.parametrize("host", [None, "", "several", "same"])
-def test_hosts_of_a_server(run, host):
+@pytest.mark.parametrize("host", [None, "", "several", "same", LOCAL.encode()])
+def test_hosts_of_a_server(run, loop_kind, host):
+    if loop_kind == "asyncio" and isinstance(host, bytes):
+        pytest.skip("asyncio takes the bytes for several hosts")
+
     async def main():
         loop = asyncio.get_running_loop()
         hosts = {"several": [LOCAL, "127.0.0.2"], "same": [LOCAL, LOCAL]}.get(host, host)
@@ -844,7 +912,7 @@ def test_hosts_of_a_server(run, host):
         addresses = [sock.getsockname() for sock in server.sockets]
         if host == "several":
             assert {address[0] for address in addresses} == {LOCAL, "127.0.0.2"}
-        elif host == "same":
+        elif host == "same" or isinstance(host, bytes):
             assert [address[0] for address in addresses] == [LOCAL]
         else:
             assert "0.0.0.0" in {address[0] for address in addresses}
