@@ -79,6 +79,27 @@ impl Loop {
         self.fast.load(Relaxed)
     }
 
+    #[inline]
+    pub(crate) fn is_running_anywhere(&self) -> bool {
+        self.thread_id.load(Relaxed) != 0
+    }
+
+    /// Shows the queued handles to the collector: from now on nothing keeps the loop alive.
+    fn track_queued(&self, py: Python<'_>) {
+        let handles: Vec<Py<Handle>> = self
+            .engine(py, |engine| {
+                let queued = engine.ready().filter_map(|job| match job {
+                    Job::Handle(handle) => Some(handle.clone_ref(py)),
+                    _ => None,
+                });
+                queued.collect()
+            })
+            .unwrap_or_default();
+        for handle in handles {
+            pool::track(&handle.into_bound(py));
+        }
+    }
+
     pub(crate) fn is_debug(&self) -> bool {
         self.debug.load(Relaxed)
     }
@@ -346,7 +367,7 @@ impl Loop {
 
     /// Whether the loop runs, in whichever thread.
     fn is_running(&self) -> bool {
-        self.thread_id.load(Relaxed) != 0
+        self.is_running_anywhere()
     }
 
     /// Whether :meth:`close` was called.
@@ -417,6 +438,7 @@ impl Loop {
             }
         };
         let result = result.and(Loop::clear_left_task(this));
+        event_loop.track_queued(py);
         event_loop.engine(py, Engine::take_stop);
         event_loop.thread_id.store(0, Relaxed);
         result.and(asyncio::set_running_loop(py, py.None().bind(py)))

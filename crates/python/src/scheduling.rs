@@ -9,6 +9,7 @@ use pyo3::types::PyDict;
 use crate::event_loop::Loop;
 use crate::fastcall::{self, Args, FastMethod};
 use crate::future::Future;
+use crate::handle::Handle;
 use crate::job::Job;
 use crate::pool;
 use crate::task::Task;
@@ -25,6 +26,20 @@ fn context_keyword(args: &Args<'_, '_>, method: &str) -> PyResult<Option<Py<PyAn
     Ok(context)
 }
 
+/// A handle that is about to be queued.
+///
+/// Most are forgotten by the caller and gone within a turn. While the loop runs it is alive, and with it all that its
+/// queue refers to, so the collector need not see a handle before it outlives its job: see `Handle::run` and
+/// `Loop::_run`.
+#[inline]
+fn new_handle<'py>(this: &Bound<'py, Loop>, handle: Handle) -> PyResult<Bound<'py, Handle>> {
+    if this.get().is_running_anywhere() {
+        pool::create_untracked(this.py(), handle)
+    } else {
+        pool::create(this.py(), handle)
+    }
+}
+
 struct CallSoon;
 
 impl FastMethod for CallSoon {
@@ -38,7 +53,7 @@ impl FastMethod for CallSoon {
         let callback = args.required(0, "call_soon", "callback")?;
         let context = context_keyword(&args, "call_soon")?;
         let handle = Loop::make_handle(this, &callback, args.rest(1)?, context, "call_soon")?;
-        let handle = pool::create(this.py(), handle)?;
+        let handle = new_handle(this, handle)?;
         this.get().push(this.py(), Job::Handle(handle.clone().unbind()));
         Ok(handle.into_any())
     }
@@ -58,7 +73,7 @@ impl FastMethod for CallSoonThreadsafe {
         let callback = args.required(0, method, "callback")?;
         let context = context_keyword(&args, method)?;
         let handle = Loop::make_handle(this, &callback, args.rest(1)?, context, method)?;
-        let handle = pool::create(this.py(), handle)?;
+        let handle = new_handle(this, handle)?;
         let job = Job::Handle(handle.clone().unbind());
         // The GIL orders this with everything else that is queued; only the wait has to be ended.
         this.get().engine(this.py(), |engine| {
