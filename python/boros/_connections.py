@@ -79,7 +79,13 @@ class Connections:
             sock = await self._connect_host(
                 (host, port),
                 local_addr,
-                dict(family=family, type=socket.SOCK_STREAM, proto=proto, flags=flags, loop=self),
+                {
+                    "family": family,
+                    "type": socket.SOCK_STREAM,
+                    "proto": proto,
+                    "flags": flags,
+                    "loop": self,
+                },
                 happy_eyeballs_delay,
                 interleave,
                 all_errors,

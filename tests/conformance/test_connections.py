@@ -268,12 +268,12 @@ def test_what_getaddrinfo_is_asked(run):
                 proto=socket.IPPROTO_TCP,
                 flags=socket.AI_ADDRCONFIG,
             )
-        options = dict(
-            family=socket.AF_INET,
-            type=socket.SOCK_STREAM,
-            proto=socket.IPPROTO_TCP,
-            flags=socket.AI_ADDRCONFIG,
-        )
+        options = {
+            "family": socket.AF_INET,
+            "type": socket.SOCK_STREAM,
+            "proto": socket.IPPROTO_TCP,
+            "flags": socket.AI_ADDRCONFIG,
+        }
         assert asked == [("host", "http", options)]
 
     run(main())
@@ -805,21 +805,30 @@ def check_arguments(run, method, error, message, arguments):
 @pytest.mark.parametrize(
     "method, arguments",
     [
-        ("create_connection", dict(protocol_factory=Recorder, host=LOCAL, port=1, ssl=True)),
+        (
+            "create_connection",
+            {"protocol_factory": Recorder, "host": LOCAL, "port": 1, "ssl": True},
+        ),
         (
             "create_unix_connection",
-            dict(protocol_factory=Recorder, path="/nowhere", ssl=True, server_hostname="x"),
+            {"protocol_factory": Recorder, "path": "/nowhere", "ssl": True, "server_hostname": "x"},
         ),
-        ("create_server", dict(protocol_factory=Recorder, host=LOCAL, port=0, ssl="context")),
-        ("create_unix_server", dict(protocol_factory=Recorder, path="/nowhere", ssl="context")),
-        ("start_tls", dict(transport=None, protocol=None, sslcontext=None)),
-        ("sendfile", dict(transport=None, file=None)),
-        ("sock_sendfile", dict(sock=None, file=None)),
-        ("create_datagram_endpoint", dict(protocol_factory=Recorder, local_addr=(LOCAL, 0))),
-        ("connect_read_pipe", dict(protocol_factory=Recorder, pipe=None)),
-        ("connect_write_pipe", dict(protocol_factory=Recorder, pipe=None)),
-        ("subprocess_shell", dict(protocol_factory=Recorder, cmd="true", stdin=None)),
-        ("subprocess_exec", dict(protocol_factory=Recorder, stdin=None)),
+        (
+            "create_server",
+            {"protocol_factory": Recorder, "host": LOCAL, "port": 0, "ssl": "context"},
+        ),
+        (
+            "create_unix_server",
+            {"protocol_factory": Recorder, "path": "/nowhere", "ssl": "context"},
+        ),
+        ("start_tls", {"transport": None, "protocol": None, "sslcontext": None}),
+        ("sendfile", {"transport": None, "file": None}),
+        ("sock_sendfile", {"sock": None, "file": None}),
+        ("create_datagram_endpoint", {"protocol_factory": Recorder, "local_addr": (LOCAL, 0)}),
+        ("connect_read_pipe", {"protocol_factory": Recorder, "pipe": None}),
+        ("connect_write_pipe", {"protocol_factory": Recorder, "pipe": None}),
+        ("subprocess_shell", {"protocol_factory": Recorder, "cmd": "true", "stdin": None}),
+        ("subprocess_exec", {"protocol_factory": Recorder, "stdin": None}),
     ],
 )
 def test_what_boros_cannot_do_yet_says_so(boros_run, method, arguments):
