@@ -173,8 +173,12 @@ impl StreamTransport {
                 let _ = sockopt::set_tcp_nodelay(fd, true);
             }
         });
-        if let Some(server) = this.get().server.get(py) {
-            server.call_method1(intern!(py, "_attach"), (&this,))?;
+        if let Some(server) = this.get().server.get(py)
+            && let Err(error) = server.call_method1(intern!(py, "_attach"), (&this,))
+        {
+            this.get().server.set(py, None);
+            StreamTransport::release(&this)?;
+            return Err(error);
         }
         event_loop.get().push(py, Job::Connected { transport: this.clone().unbind(), waiter });
         Ok(this)
