@@ -7,7 +7,7 @@ import concurrent.futures
 import socket
 import threading
 import warnings
-from asyncio.log import logger
+from asyncio import base_events
 
 
 class Executor:
@@ -94,15 +94,15 @@ class Executor:
             if value:
                 wanted.append(f"{name}={value!r}")
         wanted = ", ".join(wanted)
-        logger.debug("Get address info %s", wanted)
+        base_events.logger.debug("Get address info %s", wanted)
         start = self.time()
         addrinfo = socket.getaddrinfo(host, port, family, type, proto, flags)
         elapsed = self.time() - start
         message = f"Getting address info {wanted} took {elapsed * 1e3:.3f}ms: {addrinfo!r}"
         if elapsed >= self.slow_callback_duration:
-            logger.info(message)
+            base_events.logger.info(message)
         else:
-            logger.debug(message)
+            base_events.logger.debug(message)
         return addrinfo
 
 

@@ -1,9 +1,12 @@
-"""Where exceptions go that no caller can catch."""
+"""Where exceptions go that no caller can catch.
+
+The logger is looked up where asyncio keeps it, at each use: programs and tests replace it there.
+"""
 
 from __future__ import annotations
 
 import traceback
-from asyncio.log import logger
+from asyncio import base_events
 
 
 class Reports:
@@ -50,7 +53,7 @@ class Reports:
             else:
                 value = repr(value)
             lines.append(f"{key}: {value}")
-        logger.error("\n".join(lines), exc_info=exc_info)
+        base_events.logger.error("\n".join(lines), exc_info=exc_info)
 
     def call_exception_handler(self, context: dict) -> None:
         """Hand ``context`` to the exception handler. Never raises an :exc:`Exception` itself.
@@ -65,7 +68,7 @@ class Reports:
                 raise
             except BaseException:
                 # A subclass may have replaced it.
-                logger.error("Exception in default exception handler", exc_info=True)
+                base_events.logger.error("Exception in default exception handler", exc_info=True)
             return
         try:
             # The handler sees the context variables of what failed.
@@ -90,7 +93,7 @@ class Reports:
             except (SystemExit, KeyboardInterrupt):
                 raise
             except BaseException:
-                logger.error(
+                base_events.logger.error(
                     "Exception in default exception handler "
                     "while handling an unexpected error "
                     "in custom exception handler",

@@ -1,5 +1,223 @@
-"""Operations on the program's own sockets."""
+"""Operations on the program's own sockets, and waiting for its descriptors."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+
+try:
+    import ssl
+except ImportError:  # An interpreter that was built without OpenSSL.
+    ssl = None
+
+#: Seconds between two attempts to connect to a Unix socket whose backlog is full.
+_SHORTEST_RETRY, _LONGEST_RETRY = 0.001, 0.05
 
 
 class Sockets:
-    """The ``sock_*`` methods of a loop."""
+    """The ``sock_*`` methods of a loop.
+
+    Each tries first, and waits only if the kernel says that it would block. What wakes it is that the
+    socket is ready; the operation itself happens in the task that asked for it, so that cancelling
+    that task never loses data or a connection that was received already.
+
+    All raise :exc:`TypeError` for TLS sockets, and in debug mode :exc:`ValueError` for blocking ones.
+    """
+
+    # Descriptors
+
+    def add_reader(self, fd, callback, *args) -> None:
+        """Have ``callback(*args)`` called whenever ``fd`` can be read.
+
+        Raises :exc:`RuntimeError` if a transport of this loop uses ``fd``.
+        """
+        self._ensure_fd_no_transport(fd)
+        self._add_reader(fd, callback, *args)
+
+    def remove_reader(self, fd) -> bool:
+        """Stop waiting to read ``fd``, and answer whether somebody waited."""
+        self._ensure_fd_no_transport(fd)
+        return self._remove_reader(fd)
+
+    def add_writer(self, fd, callback, *args) -> None:
+        """Have ``callback(*args)`` called whenever ``fd`` can be written.
+
+        Raises :exc:`RuntimeError` if a transport of this loop uses ``fd``.
+        """
+        self._ensure_fd_no_transport(fd)
+        self._add_writer(fd, callback, *args)
+
+    def remove_writer(self, fd) -> bool:
+        """Stop waiting to write ``fd``, and answer whether somebody waited."""
+        self._ensure_fd_no_transport(fd)
+        return self._remove_writer(fd)
+
+    async def _readable(self, sock) -> None:
+        """Wait until ``sock`` can be read."""
+        fd = sock.fileno()
+        self._ensure_fd_no_transport(fd)
+        ready = self.create_future()
+        handle = self._add_reader(fd, set_ready, ready)
+        try:
+            await ready
+        finally:
+            # A cancelled handle means that somebody else waits now, perhaps for another file.
+            if not handle.cancelled():
+                self._remove_reader(fd)
+
+    async def _writable(self, sock) -> None:
+        """Wait until ``sock`` can be written."""
+        fd = sock.fileno()
+        self._ensure_fd_no_transport(fd)
+        ready = self.create_future()
+        handle = self._add_writer(fd, set_ready, ready)
+        try:
+            await ready
+        finally:
+            if not handle.cancelled():
+                self._remove_writer(fd)
+
+    def _check_socket(self, sock) -> None:
+        check_not_tls(sock)
+        if self.get_debug() and sock.gettimeout() != 0:
+            raise ValueError("the socket must be non-blocking")
+
+    # Receiving
+
+    async def sock_recv(self, sock, n):
+        """Receive at most ``n`` bytes; none at the end of the stream."""
+        self._check_socket(sock)
+        while True:
+            try:
+                return sock.recv(n)
+            except (BlockingIOError, InterruptedError):
+                pass
+            await self._readable(sock)
+
+    async def sock_recv_into(self, sock, buf):
+        """Receive into the writable buffer ``buf``, and return the number of bytes."""
+        self._check_socket(sock)
+        while True:
+            try:
+                return sock.recv_into(buf)
+            except (BlockingIOError, InterruptedError):
+                pass
+            await self._readable(sock)
+
+    async def sock_recvfrom(self, sock, bufsize):
+        """Receive a datagram of at most ``bufsize`` bytes; return it and where it came from."""
+        self._check_socket(sock)
+        while True:
+            try:
+                return sock.recvfrom(bufsize)
+            except (BlockingIOError, InterruptedError):
+                pass
+            await self._readable(sock)
+
+    async def sock_recvfrom_into(self, sock, buf, nbytes=0):
+        """Receive a datagram of at most ``nbytes`` bytes into the writable buffer ``buf``.
+
+        Returns the number of bytes and where they came from. Without ``nbytes``, the size of the
+        buffer is the limit.
+        """
+        self._check_socket(sock)
+        nbytes = nbytes or len(buf)
+        while True:
+            try:
+                return sock.recvfrom_into(buf, nbytes)
+            except (BlockingIOError, InterruptedError):
+                pass
+            await self._readable(sock)
+
+    async def sock_accept(self, sock):
+        """Accept a connection on a listening socket; return its socket and the peer's address."""
+        self._check_socket(sock)
+        while True:
+            try:
+                connection, address = sock.accept()
+            except (BlockingIOError, InterruptedError):
+                pass
+            else:
+                connection.setblocking(False)
+                return connection, address
+            await self._readable(sock)
+
+    # Sending
+
+    async def sock_sendall(self, sock, data) -> None:
+        """Send all of ``data``. After an error nobody knows how much of it was sent."""
+        self._check_socket(sock)
+        try:
+            sent = sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        with memoryview(data) as view:
+            total = view.nbytes
+            if sent == total:
+                return
+            with view.cast("B") as octets:
+                while sent < total:
+                    await self._writable(sock)
+                    try:
+                        sent += sock.send(octets[sent:])
+                    except (BlockingIOError, InterruptedError):
+                        continue
+
+    async def sock_sendto(self, sock, data, address):
+        """Send the datagram ``data`` to ``address``, and return the number of bytes sent."""
+        self._check_socket(sock)
+        while True:
+            try:
+                return sock.sendto(data, address)
+            except (BlockingIOError, InterruptedError):
+                pass
+            await self._writable(sock)
+
+    async def sock_sendfile(self, sock, file, offset=0, count=None, *, fallback=True):
+        """Raise :exc:`NotImplementedError`: boros cannot send files yet."""
+        raise NotImplementedError("boros does not support sock_sendfile() yet")
+
+    # Connecting
+
+    async def sock_connect(self, sock, address) -> None:
+        """Connect ``sock`` to ``address``. A host name is looked up first.
+
+        The error of a connection that failed names the address.
+        """
+        self._check_socket(sock)
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            resolved = await self._ensure_resolved(
+                address, family=sock.family, type=sock.type, proto=sock.proto, loop=self
+            )
+            address = resolved[0][4]
+        pause = _SHORTEST_RETRY
+        while True:
+            try:
+                sock.connect(address)
+            except (BlockingIOError, InterruptedError) as waiting:
+                in_progress = waiting.errno != errno.EAGAIN
+            else:
+                return
+            if in_progress:
+                break
+            # The backlog of a Unix socket is full. The kernel keeps no trace of the attempt, and the
+            # socket counts as writable: there is nothing to wait for but time.
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_RETRY)
+        await self._writable(sock)
+        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, f"Connect call failed {address}")
+
+
+def set_ready(future) -> None:
+    """Wake who waits for ``future``, unless it is awake already or has gone."""
+    if not future.done():
+        future.set_result(None)
+
+
+def check_not_tls(sock) -> None:
+    """Raise :exc:`TypeError` for a socket that does TLS by itself, which cannot be waited for."""
+    if ssl is not None and isinstance(sock, ssl.SSLSocket):
+        raise TypeError("Socket cannot be of type SSLSocket")

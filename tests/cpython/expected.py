@@ -8,7 +8,13 @@ import sys
 import tomllib
 from pathlib import Path
 
-_COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq}
+_COMPARE = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+}
 
 
 class ExpectedError(ValueError):
@@ -47,7 +53,9 @@ def version_in(version: tuple[int, ...], specification: str) -> bool:
     for clause in filter(None, (part.strip() for part in specification.split(","))):
         parsed = re.fullmatch(r"(<=|>=|==|<|>)\s*(\d+(?:\.\d+)*)", clause)
         if parsed is None:
-            raise ExpectedError(f"bad Python version range {clause!r}, expected something like '>=3.12'")
+            raise ExpectedError(
+                f"bad Python version range {clause!r}, expected something like '>=3.12'"
+            )
         bound = tuple(int(number) for number in parsed[2].split("."))
         # "3.12" as a bound means every 3.12.x
         if not _COMPARE[parsed[1]](version[: len(bound)], bound):

@@ -40,7 +40,9 @@ def load(name: str) -> Implementation:
         raise ValueError(f"unknown loop {name!r}, expected one of {', '.join(NAMES)}")
     module = __import__(name)
     event_loop = next(
-        found for attribute in ("EventLoop", "Loop", "RLoop") if (found := getattr(module, attribute, None)) is not None
+        found
+        for attribute in ("EventLoop", "Loop", "RLoop")
+        if (found := getattr(module, attribute, None)) is not None
     )
     return Implementation(
         name=name,

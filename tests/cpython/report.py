@@ -74,7 +74,9 @@ class Progress:
         now = time.monotonic()
         if now - self._shown > (0.1 if self._terminal else self.INTERVAL):
             self._shown = now
-            line = ", ".join(f"{count} {verdict}" for verdict, count in sorted(self._counts.items()))
+            line = ", ".join(
+                f"{count} {verdict}" for verdict, count in sorted(self._counts.items())
+            )
             if self._terminal:
                 print(f"\r\033[K{line} … {outcome.module}", end="", file=self._stream)
             elif not self._verbose:
@@ -112,7 +114,9 @@ def table(judged: list[Judged]) -> str:
         by_module[one.outcome.module].append(one)
     width = max([len(name) for name in by_module] + [len("module")])
     lines = [
-        f"{'module':<{width}}" + "".join(f"{column:>12}" for column in COLUMNS) + f"{'reached':>12}{'seconds':>10}"
+        f"{'module':<{width}}"
+        + "".join(f"{column:>12}" for column in COLUMNS)
+        + f"{'reached':>12}{'seconds':>10}"
     ]
     for name, group in [*sorted(by_module.items()), ("all", judged)]:
         figures = count(group)
@@ -126,7 +130,9 @@ def table(judged: list[Judged]) -> str:
     return "\n".join(lines)
 
 
-def write_json(path: Path, judged: list[Judged], problems: list[str], head: dict[str, object]) -> None:
+def write_json(
+    path: Path, judged: list[Judged], problems: list[str], head: dict[str, object]
+) -> None:
     """Write the whole run for machines; `-` is standard output."""
     document = {
         **head,

@@ -32,7 +32,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         help="what to put in place of asyncio's (default: boros)",
     )
     parser.add_argument(
-        "--module", action="append", metavar="NAME", help="only this module, such as test_tasks; repeatable"
+        "--module",
+        action="append",
+        metavar="NAME",
+        help="only this module, such as test_tasks; repeatable",
     )
     parser.add_argument(
         "--only",
@@ -46,7 +49,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         default="default",
         help="later: what waits for a capability of the loop (TLS, UDP, pipes, ...)",
     )
-    parser.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="for each test (default: 30)")
+    parser.add_argument(
+        "--timeout", type=float, default=30.0, metavar="SECONDS", help="for each test (default: 30)"
+    )
     parser.add_argument(
         "--jobs",
         type=int,
@@ -60,7 +65,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         metavar="FILE",
         help=f"list of expected non-passes (default: {LIST.name} for boros, none for other loops)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there; - for standard output")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write all results there; - for standard output"
+    )
     parser.add_argument(
         "--package",
         default=scope.PACKAGE,
@@ -83,7 +90,11 @@ def selector(options: argparse.Namespace):
     patterns = [p if any(c in p for c in "*?[") else f"*{p}*" for p in options.only or ["*"]]
     scoped = options.package == scope.PACKAGE
     # A module that is named is meant, also when it is one of the later ones.
-    group = "all" if options.module and all(m in scope.LATER_MODULES for m in options.module) else options.group
+    group = (
+        "all"
+        if options.module and all(m in scope.LATER_MODULES for m in options.module)
+        else options.group
+    )
 
     def selected(test: str) -> bool:
         if scoped and not scope.in_group(test, group):
@@ -93,7 +104,9 @@ def selector(options: argparse.Namespace):
     return selected
 
 
-def run(options: argparse.Namespace, modules: list[str], known: expected.ExpectedList, stream) -> tuple[list, list]:
+def run(
+    options: argparse.Namespace, modules: list[str], known: expected.ExpectedList, stream
+) -> tuple[list, list]:
     """Run the modules, and return the judged outcomes and the ids of all their tests."""
     progress = report.Progress(stream, options.verbose)
     judged: list[report.Judged] = []
@@ -107,7 +120,10 @@ def run(options: argparse.Namespace, modules: list[str], known: expected.Expecte
 
     def run_one(module: str) -> list[str]:
         return supervisor.run_module(
-            supervisor.Request(options.package, module, options.loop, options.timeout, selector(options)), note
+            supervisor.Request(
+                options.package, module, options.loop, options.timeout, selector(options)
+            ),
+            note,
         )
 
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
@@ -138,7 +154,9 @@ def find_problems(
     for entry in known.entries:
         for pattern in entry.unused(planned):
             if pattern.partition(".")[0] in ran:
-                problems.append(f"the list names {pattern}, but no test of this Python is called so")
+                problems.append(
+                    f"the list names {pattern}, but no test of this Python is called so"
+                )
     if options.only or options.package != scope.PACKAGE:
         return problems
     for module in sorted(ran.difference(without)):
@@ -146,7 +164,9 @@ def find_problems(
             problems.append(f"no test of {module} reached {options.loop}")
     reached = sum(one.outcome.met for one in judged)
     if options.group == "default" and not options.module and reached < known.least_applicable:
-        problems.append(f"only {reached} tests reached {options.loop}, at least {known.least_applicable} have to")
+        problems.append(
+            f"only {reached} tests reached {options.loop}, at least {known.least_applicable} have to"
+        )
     return problems
 
 
@@ -164,7 +184,11 @@ def main(arguments: list[str]) -> int:
     # With the results on standard output, people read the rest on standard error.
     stream = sys.stderr if str(options.json) == "-" else sys.stdout
     python = platform.python_version()
-    print(f"{chosen.name} {chosen.version} under CPython {python}'s {options.package}", file=stream, flush=True)
+    print(
+        f"{chosen.name} {chosen.version} under CPython {python}'s {options.package}",
+        file=stream,
+        flush=True,
+    )
 
     begun = time.monotonic()
     judged, planned = run(options, modules, known, stream)

@@ -135,11 +135,18 @@ class Substitution:
         }
         for name, (task, future) in pairs.items():
             bases = (module.BaseTaskTests, module.test_utils.TestCase)
-            namespace = {"Task": task, "Future": future, "__module__": module.__name__, "__qualname__": name}
+            namespace = {
+                "Task": task,
+                "Future": future,
+                "__module__": module.__name__,
+                "__qualname__": name,
+            }
             setattr(module, name, type(name, bases, namespace))
 
     def _count_class_attributes(self, module: types.ModuleType) -> None:
-        ours = tuple(c for c in (self.implementation.future, self.implementation.task) if c is not None)
+        ours = tuple(
+            c for c in (self.implementation.future, self.implementation.task) if c is not None
+        )
         for case in vars(module).values():
             if not (isinstance(case, type) and issubclass(case, unittest.TestCase)):
                 continue
@@ -172,7 +179,9 @@ class Substitution:
             command = list(arguments)
             if "-c" in command:
                 self.meter.loops += 1
-                command[command.index("-c") + 1] = self.implementation.prelude + command[command.index("-c") + 1]
+                command[command.index("-c") + 1] = (
+                    self.implementation.prelude + command[command.index("-c") + 1]
+                )
             return original(*command, **environment)
 
         module.assert_python_ok = with_prelude

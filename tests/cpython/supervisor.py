@@ -63,7 +63,9 @@ class Worker:
         self._output = directory / "output"
         self._buffer = b""
         self._read, write = os.pipe()
-        environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONASYNCIODEBUG", "PYTHONDEVMODE")}
+        environment = {
+            k: v for k, v in os.environ.items() if k not in ("PYTHONASYNCIODEBUG", "PYTHONDEVMODE")
+        }
         with open(self._output, "ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-u", str(WORKER), str(write)],
@@ -170,12 +172,16 @@ def run_module(request: Request, report: Callable[[Outcome], None]) -> list[str]
     plan: list[str] | None = None
     remaining: list[str] = []
     while True:
-        with tempfile.TemporaryDirectory(prefix="test-cpython-", ignore_cleanup_errors=True) as directory:
+        with tempfile.TemporaryDirectory(
+            prefix="test-cpython-", ignore_cleanup_errors=True
+        ) as directory:
             worker = Worker(request, Path(directory))
             try:
                 first = worker.next_event(request.timeout + 30)
                 if first["event"] != "plan":
-                    detail = f"{first['event']} while importing\n{first['detail']}\n{worker.output(0)}"
+                    detail = (
+                        f"{first['event']} while importing\n{first['detail']}\n{worker.output(0)}"
+                    )
                     if plan is None:
                         report(Outcome(f"{request.module}.(import)", "error", detail))
                     for test in remaining:
@@ -194,7 +200,9 @@ def run_module(request: Request, report: Callable[[Outcome], None]) -> list[str]
             return plan
 
 
-def _follow(worker: Worker, request: Request, remaining: list[str], report: Callable[[Outcome], None]) -> bool:
+def _follow(
+    worker: Worker, request: Request, remaining: list[str], report: Callable[[Outcome], None]
+) -> bool:
     """Take a worker's events until it ends; False when it did not end well and the rest needs a new one."""
     running, output = None, 0
     while True:
@@ -217,11 +225,15 @@ def _follow(worker: Worker, request: Request, remaining: list[str], report: Call
             case kind:
                 outcome = {"hang": "timeout", "crash": "crash", "broken": "error"}[kind]
                 # Between tests it was on its way to the next one, in a setUpClass for instance.
-                culprit = running or next(iter(remaining), f"{request.module}.(after the last test)")
+                culprit = running or next(
+                    iter(remaining), f"{request.module}.(after the last test)"
+                )
                 detail = f"{event['detail']}\n{worker.output(output)}".strip()
                 if culprit in remaining:
                     remaining.remove(culprit)
-                report(Outcome(culprit, outcome, detail, request.timeout if kind == "hang" else 0.0))
+                report(
+                    Outcome(culprit, outcome, detail, request.timeout if kind == "hang" else 0.0)
+                )
                 return False
 
 

@@ -88,7 +88,9 @@ def outcomes(document):
 
 
 def test_tells_what_reached_the_loop(runner):
-    status, document, _ = runner("--only", "test_reaches", "--only", "test_own", "--only", "test_skipped")
+    status, document, _ = runner(
+        "--only", "test_reaches", "--only", "test_own", "--only", "test_skipped"
+    )
     assert status == 0
     assert outcomes(document) == {
         "cases.Cases.test_reaches": ("passed", "passed"),
@@ -170,12 +172,16 @@ def test_bad_calls(runner):
     assert "'reason' is missing" in shown
 
 
-@pytest.mark.parametrize(("loops", "problems"), [(0, ["no test of test_locks reached boros"]), (1, [])])
+@pytest.mark.parametrize(
+    ("loops", "problems"), [(0, ["no test of test_locks reached boros"]), (1, [])]
+)
 def test_a_module_that_never_reaches_the_loop_is_a_problem(loops, problems):
     options = run.parse(["--module", "test_locks"])
     outcome = supervisor.Outcome("test_locks.LockTests.test_repr", "passed", loops=loops)
     judged = [report.judge(outcome, expected.ExpectedList())]
-    assert run.find_problems(options, judged, [outcome.test], expected.ExpectedList(), ()) == problems
+    assert (
+        run.find_problems(options, judged, [outcome.test], expected.ExpectedList(), ()) == problems
+    )
 
 
 def test_too_few_tests_that_reach_the_loop_are_a_problem():
@@ -240,14 +246,21 @@ def test_version_range_that_makes_no_sense():
 
 
 def test_what_waits_for_a_capability():
-    assert scope.later_capability("test_events.EPollEventLoopTests.test_create_ssl_connection") == "TLS"
+    assert (
+        scope.later_capability("test_events.EPollEventLoopTests.test_create_ssl_connection")
+        == "TLS"
+    )
     assert scope.later_capability("test_events.EPollEventLoopTests.test_read_pipe") == "pipes"
     assert scope.later_capability("test_events.EPollEventLoopTests.test_create_connection") is None
-    assert scope.later_capability("test_ssl.TestSSL.test_create_connection_ssl_1") == "a later module"
+    assert (
+        scope.later_capability("test_ssl.TestSSL.test_create_connection_ssl_1") == "a later module"
+    )
 
 
 def test_the_committed_list_is_well_formed():
     for minor in (11, 12, 13):
         known = expected.load(HERE / "expected.toml", (3, minor, 0))
         assert known.least_applicable > 1000
-        assert all(pattern.startswith("test_") for entry in known.entries for pattern in entry.tests)
+        assert all(
+            pattern.startswith("test_") for entry in known.entries for pattern in entry.tests
+        )

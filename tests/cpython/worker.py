@@ -41,7 +41,9 @@ class EventWriter:
 class ReportingResult(unittest.TestResult):
     """Reports each test as it starts and ends, and bounds its time: at its end all stacks are dumped."""
 
-    def __init__(self, events: EventWriter, meter: Meter, prefix: str, timeout: float, dump) -> None:
+    def __init__(
+        self, events: EventWriter, meter: Meter, prefix: str, timeout: float, dump
+    ) -> None:
         super().__init__()
         self._events = events
         self._meter = meter
@@ -94,7 +96,9 @@ class ReportingResult(unittest.TestResult):
             # "setUpClass (package.module.Class)", or setUpModule or their counterparts
             method, _, where = test.id().rstrip(")").partition(" (")
             where = where.removeprefix(self._prefix)
-            self._events.write("outside", method=method, where=where, outcome=outcome, detail=detail)
+            self._events.write(
+                "outside", method=method, where=where, outcome=outcome, detail=detail
+            )
             return
         if SEVERITY.index(outcome) > SEVERITY.index(self._outcome):
             self._outcome = outcome
@@ -122,7 +126,9 @@ class ReportingResult(unittest.TestResult):
         if err is not None:
             failed = issubclass(err[0], test.failureException)
             text = (self.failures if failed else self.errors)[-1][1]
-            self._note(test, "failed" if failed else "error", f"{subtest._subDescription()}\n{text}")
+            self._note(
+                test, "failed" if failed else "error", f"{subtest._subDescription()}\n{text}"
+            )
 
     def addSkip(self, test, reason):
         super().addSkip(test, reason)

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 import weakref
+from random import Random
 
 import pytest
 
@@ -602,3 +603,61 @@ def test_many_tasks():
         scheduler.add(count(5))
     scheduler.run_until_complete()
     assert len(scheduler.results) == 20_000 and set(scheduler.results.values()) == {5}
+
+
+class Model:
+    """The scheduler as one would write it on a blackboard, without time."""
+
+    def __init__(self):
+        self.ready = []
+        self.results = {}
+        self.failures = {}
+        self.added = 0
+
+    def add(self, generator):
+        self.ready.append((self.added, generator))
+        self.added += 1
+        return self.added - 1
+
+    def run_until_complete(self):
+        while self.ready:
+            task, generator = self.ready.pop(0)
+            try:
+                next(generator)
+            except StopIteration as stopped:
+                self.results[task] = stopped.value
+            except Exception as error:
+                self.failures[task] = error
+            else:
+                self.ready.append((task, generator))
+
+
+def random_task(scheduler, random, log, depth):
+    """A task that yields, sleeps for nothing, adds tasks, returns or fails, by chance."""
+    name = len(log)
+    for step in range(random.randrange(6)):
+        log.append((name, step))
+        chance = random.random()
+        if chance < 0.3:
+            yield from sleep(0)
+        elif chance < 0.5 and depth:
+            log.append(scheduler.add(random_task(scheduler, random, log, depth - 1)))
+        else:
+            yield step
+    if random.random() < 0.3:
+        raise ValueError(name)
+    return name
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_as_the_model_does(seed):
+    seen = []
+    for scheduler in (Model(), boros.Scheduler()):
+        random, log = Random(seed), []
+        for _ in range(5):
+            scheduler.add(random_task(scheduler, random, log, 4))
+        scheduler.run_until_complete()
+        failures = {task: error.args for task, error in scheduler.failures.items()}
+        seen.append((log, scheduler.results, failures))
+    assert seen[0] == seen[1]
+    assert list(seen[0][1]) == list(seen[1][1]), "in the order in which they ended"

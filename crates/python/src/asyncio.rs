@@ -16,9 +16,8 @@ pub(crate) struct Asyncio {
     pub(crate) transport_class: Py<PyType>,
     pub(crate) buffered_protocol_class: Py<PyType>,
     pub(crate) iscoroutine: Py<PyAny>,
-    pub(crate) get_event_loop: Py<PyAny>,
-    pub(crate) get_running_loop: Py<PyAny>,
-    pub(crate) set_running_loop: Py<PyAny>,
+    /// The module `asyncio.events`: its functions are looked up at each use, since programs replace them.
+    events: Py<PyModule>,
     pub(crate) extract_stack: Py<PyAny>,
     pub(crate) format_callback_source: Py<PyAny>,
     pub(crate) future_repr: Py<PyAny>,
@@ -58,9 +57,7 @@ impl Asyncio {
             transport_class: class("Transport")?,
             buffered_protocol_class: class("BufferedProtocol")?,
             iscoroutine: function("asyncio.coroutines", "iscoroutine")?,
-            get_event_loop: function("asyncio.events", "get_event_loop")?,
-            get_running_loop: function("asyncio.events", "_get_running_loop")?,
-            set_running_loop: function("asyncio.events", "_set_running_loop")?,
+            events: py.import("asyncio.events")?.unbind(),
             extract_stack: function("asyncio.format_helpers", "extract_stack")?,
             format_callback_source: function("asyncio.format_helpers", "_format_callback_source")?,
             future_repr: function("asyncio.base_futures", "_future_repr")?,
@@ -89,8 +86,19 @@ pub(crate) fn invalid_state(py: Python<'_>, message: String) -> PyErr {
 }
 
 /// The loop to use where the caller named none.
-pub(crate) fn default_loop(py: Python<'_>) -> PyResult<Py<PyAny>> {
-    Asyncio::get(py)?.get_event_loop.call0(py)
+pub(crate) fn default_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    Asyncio::get(py)?.events.bind(py).call_method0(intern!(py, "get_event_loop"))
+}
+
+/// The loop that runs in this thread, or None.
+pub(crate) fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    Asyncio::get(py)?.events.bind(py).call_method0(intern!(py, "_get_running_loop"))
+}
+
+/// Says which loop runs in this thread.
+pub(crate) fn set_running_loop(py: Python<'_>, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
+    let events = Asyncio::get(py)?.events.bind(py);
+    events.call_method1(intern!(py, "_set_running_loop"), (event_loop,)).map(drop)
 }
 
 /// Whether `exception` may not be kept in a task or reported: it must leave the loop.

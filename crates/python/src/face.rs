@@ -46,7 +46,7 @@ impl<'a, 'py> PyFace<'a, 'py> {
 
 fn log_slow(handle: &Bound<'_, Handle>, secs: f64) -> PyResult<()> {
     let py = handle.py();
-    let logger = py.import("asyncio.log")?.getattr("logger")?;
+    let logger = py.import("asyncio.base_events")?.getattr("logger")?;
     let what = handle::describe_for_log(handle)?;
     logger.call_method1(intern!(py, "warning"), ("Executing %s took %.3f seconds", what, secs))?;
     Ok(())

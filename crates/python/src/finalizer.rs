@@ -1,7 +1,9 @@
 //! `tp_finalize` for our classes, which PyO3 does not offer: code that runs when an object is about to go,
 //! and that may still hand the object out.
+use std::ffi::c_void;
 use std::sync::OnceLock;
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::{PyClass, ffi};
 
@@ -42,24 +44,51 @@ pub(crate) unsafe fn finalize_before_dealloc(object: *mut ffi::PyObject) -> bool
 
 /// Gives the class `T` a finalizer. To be called once, when the module is made and no object exists; its
 /// `tp_dealloc` has to call [`finalize_before_dealloc`].
-pub(crate) fn install<T: Finalize>(py: Python<'_>) {
-    let class = T::type_object_raw(py);
-    // SAFETY: the type was made by PyO3 for this module and nobody uses it yet; the slot is filled with a
-    // function of the right signature.
-    unsafe {
-        (*class).tp_finalize = Some(tp_finalize::<T>);
-        ffi::PyType_Modified(class);
-    }
+///
+/// The slot is filled by setting `__del__` to a slot wrapper, as if the class had been defined with it: Python
+/// subclasses take their own slot from what their bases have as `__del__`.
+///
+/// # Errors
+/// What the interpreter raises.
+pub(crate) fn install<T: Finalize>(py: Python<'_>) -> PyResult<()> {
+    let class = py.get_type::<T>();
+    // Any built-in class with a finalizer has such a wrapper; the interpreter's description of the slot is
+    // what is wanted of it.
+    let model = py.import("types")?.getattr("GeneratorType")?.getattr("__del__")?;
+    // SAFETY: `model` is checked to be a slot wrapper before its description, which is static, is read. The
+    // function has the slot's signature.
+    let wrapper = unsafe {
+        if ffi::Py_IS_TYPE(model.as_ptr(), &raw mut ffi::PyWrapperDescr_Type) == 0 {
+            return Err(PyTypeError::new_err("GeneratorType.__del__ is no slot wrapper"));
+        }
+        let description = (*model.as_ptr().cast::<ffi::PyWrapperDescrObject>()).d_base;
+        let function = tp_finalize::<T> as *const () as *mut c_void;
+        Bound::from_owned_ptr_or_err(
+            py,
+            PyDescr_NewWrapper(class.as_type_ptr(), description, function),
+        )?
+    };
+    class.setattr("__del__", wrapper)
 }
 
-/// A finalized class whose objects no pool keeps.
-pub(crate) trait Unpooled: Finalize {
+unsafe extern "C" {
+    /// Public in CPython's `descrobject.h`, and left out by pyo3-ffi.
+    fn PyDescr_NewWrapper(
+        class: *mut ffi::PyTypeObject,
+        description: *mut ffi::wrapperbase,
+        wrapped: *mut c_void,
+    ) -> *mut ffi::PyObject;
+}
+
+/// A finalized class whose `tp_dealloc` is PyO3's own.
+pub(crate) trait FinalizeOnDealloc: Finalize {
     /// Where PyO3's `tp_dealloc` is kept while ours stands in its place.
     fn dealloc_slot() -> &'static OnceLock<ffi::destructor>;
 }
 
-unsafe extern "C" fn tp_dealloc<T: Unpooled>(object: *mut ffi::PyObject) {
-    // SAFETY: the interpreter calls this with the GIL held and an object whose count fell to zero.
+unsafe extern "C" fn tp_dealloc<T: FinalizeOnDealloc>(object: *mut ffi::PyObject) {
+    // SAFETY: the interpreter calls this with the GIL held and an object whose count fell to zero. If the
+    // finalizer brought it back to life, it stays.
     unsafe {
         if finalize_before_dealloc(object) {
             return;
@@ -70,11 +99,14 @@ unsafe extern "C" fn tp_dealloc<T: Unpooled>(object: *mut ffi::PyObject) {
     }
 }
 
-/// Gives the class `T` a finalizer and a `tp_dealloc` that calls it. To be called once, when the module is
-/// made and no object exists.
-pub(crate) fn install_unpooled<T: Unpooled>(py: Python<'_>) {
+/// [`install`], and a `tp_dealloc` that calls the finalizer.
+///
+/// # Errors
+/// What the interpreter raises.
+pub(crate) fn install_with_dealloc<T: FinalizeOnDealloc>(py: Python<'_>) -> PyResult<()> {
+    install::<T>(py)?;
     let class = T::type_object_raw(py);
-    // SAFETY: as in `install`; the `tp_dealloc` that PyO3 made is kept for ours to call.
+    // SAFETY: the type was made by PyO3 for this module and nobody uses it yet; the old slot is kept for the new one to call.
     unsafe {
         if let Some(dealloc) = (*class).tp_dealloc
             && T::dealloc_slot().set(dealloc).is_ok()
@@ -82,5 +114,5 @@ pub(crate) fn install_unpooled<T: Unpooled>(py: Python<'_>) {
             (*class).tp_dealloc = Some(tp_dealloc::<T>);
         }
     }
-    install::<T>(py);
+    Ok(())
 }

@@ -82,7 +82,7 @@ impl Future {
     ) -> PyResult<()> {
         let event_loop = match event_loop {
             Some(event_loop) if !event_loop.is_none() => event_loop.clone(),
-            _ => asyncio::default_loop(py)?.into_bound(py),
+            _ => asyncio::default_loop(py)?,
         };
         let debug = match event_loop.cast::<Loop>() {
             Ok(native) => native.get().is_debug(),
@@ -206,10 +206,7 @@ impl Future {
                 Err(PyErr::from_value(exception.into_any()))
             }
             CANCELLED => Err(future.make_cancelled_error(py)?),
-            _ => {
-                future.check_initialized(py)?;
-                Err(asyncio::invalid_state(py, "Result is not set.".to_owned()))
-            }
+            _ => Err(asyncio::invalid_state(py, "Result is not set.".to_owned())),
         }
     }
 
@@ -472,7 +469,6 @@ impl Future {
     /// Raises :exc:`asyncio.CancelledError` if the future was cancelled, and
     /// :exc:`asyncio.InvalidStateError` if it is not done.
     fn exception<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBaseException>>> {
-        self.check_initialized(py)?;
         match self.state.load(Relaxed) {
             FINISHED => {
                 self.log_traceback.store(false, Relaxed);

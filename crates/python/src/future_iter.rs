@@ -1,5 +1,5 @@
 //! The iterator behind `await future`.
-use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError};
+use pyo3::exceptions::{PyDeprecationWarning, PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyTraceback, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit, ffi};
@@ -103,10 +103,16 @@ impl FutureIter {
     ) -> PyResult<Py<PyAny>> {
         let traceback = match traceback {
             None => None,
+            Some(traceback) if traceback.is_none() => None,
             Some(traceback) => Some(traceback.cast::<PyTraceback>().map_err(|_| {
                 PyTypeError::new_err("throw() third argument must be a traceback object")
             })?),
         };
+        if cfg!(Py_3_12) && (value.is_some() || traceback.is_some()) {
+            let message = c"the (type, exc, tb) signature of throw() is deprecated, \
+                use the single-arg signature instead.";
+            PyErr::warn(py, &py.get_type::<PyDeprecationWarning>(), message, 1)?;
+        }
         let error = exception_of(r#type, value)?;
         if let Some(traceback) = traceback {
             error.set_traceback(py, Some(traceback.clone()));

@@ -125,36 +125,35 @@ impl Job {
             Job::Wakeup { task, future } => {
                 step::run_wakeup(event_loop, &task.into_bound(py), &future.into_bound(py))
             }
-            Job::Handle(handle) => {
+            other => {
                 Loop::clear_left_task(event_loop)?;
-                Handle::run(&handle.into_bound(py))
+                other.run_outside_tasks(py, event_loop)
             }
-            Job::Readable(transport) => {
-                Loop::clear_left_task(event_loop)?;
-                transport::read_ready(&transport.into_bound(py))
-            }
+        }
+    }
+
+    /// Runs a job that is no step of a task.
+    #[inline]
+    fn run_outside_tasks(self, py: Python<'_>, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
+        match self {
+            Job::Step(_) | Job::Wakeup { .. } => Ok(()),
+            Job::Handle(handle) => Handle::run(&handle.into_bound(py)),
+            Job::Readable(transport) => transport::read_ready(&transport.into_bound(py)),
             Job::Writable(ref transport) => {
-                Loop::clear_left_task(event_loop)?;
                 let result = transport::write_ready(transport.bind(py));
                 self.reported(event_loop, result)
             }
             Job::Connected { transport, waiter } => {
-                Loop::clear_left_task(event_loop)?;
                 StreamTransport::start(&transport.into_bound(py), waiter)
             }
             Job::ConnectionLost { ref transport, ref error, ref context } => {
-                Loop::clear_left_task(event_loop)?;
                 let transport = transport.bind(py);
                 let result =
                     run_in(context.bind(py), || StreamTransport::lose(transport, error.as_ref()));
                 self.reported(event_loop, result)
             }
-            Job::Accept(listener) => {
-                Loop::clear_left_task(event_loop)?;
-                Listener::accept_ready(&listener.into_bound(py))
-            }
+            Job::Accept(listener) => Listener::accept_ready(&listener.into_bound(py)),
             Job::Callback { function, context, future } => {
-                Loop::clear_left_task(event_loop)?;
                 let (function, context, future) =
                     (function.into_bound(py), context.into_bound(py), future.into_bound(py));
                 match run_in(&context, || function.call1((&future,))) {

@@ -37,14 +37,14 @@ fn _boros(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<transport::Listener>()?;
     m.add_function(wrap_pyfunction!(task::pending_tasks, m)?)?;
     scheduler::register(m)?;
-    finalizer::install::<future::Future>(m.py());
-    finalizer::install::<task::Task>(m.py());
-    finalizer::install_unpooled::<transport::StreamTransport>(m.py());
+    finalizer::install::<future::Future>(m.py())?;
+    finalizer::install::<task::Task>(m.py())?;
     pool::install::<future::Future>(m.py());
     pool::install::<future_iter::FutureIter>(m.py());
     pool::install::<task::Task>(m.py());
     pool::install::<handle::Handle>(m.py());
     pool::install::<handle::TimerHandle>(m.py());
+    finalizer::install_with_dealloc::<transport::StreamTransport>(m.py())?;
     future_iter::install_slots(m.py());
-    scheduling::install(m.py())
+    scheduling::register(m)
 }

@@ -247,7 +247,8 @@ fn settle_raised(task: &Bound<'_, Task>, error: PyErr) -> PyResult<()> {
         return Future::cancel_now(task.as_super(), None).map(drop);
     }
     let propagate = asyncio::must_propagate(py, &error);
-    let value = error.value(py).clone().into_any();
+    // `into_value` and not `value`: up to 3.11 the traceback is apart from the exception until then.
+    let value = error.clone_ref(py).into_value(py).into_bound(py).into_any();
     let kept = Future::fail(task.as_super(), &value);
     if propagate { Err(error) } else { kept }
 }

@@ -209,6 +209,8 @@ impl Finalize for Task {
     fn finalize(this: &Bound<'_, Self>) {
         let py = this.py();
         let (task, future) = (this.get(), this.as_super().get());
+        // Nobody can run it any more, also if what is called below keeps it.
+        task.links.unlink();
         let lost = !future.is_done()
             && task.log_destroy_pending.swap(false, Relaxed)
             && task.coro.is_some(py);

@@ -1,6 +1,5 @@
 //! `boros.Scheduler`: a round-robin scheduler for plain generators.
 
-mod round_robin;
 mod sleep;
 mod step;
 
@@ -8,6 +7,7 @@ use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use boros::RoundRobin;
 use boros_reactor::{Clock, Time};
 use pyo3::exceptions::{PyException, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::ffi;
@@ -17,7 +17,6 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::iterator::PySendResult;
 use pyo3::types::{PyBool, PyDict, PyIterator, PyList};
 
-use round_robin::RoundRobin;
 use sleep::Sleep;
 use step::{Outcome, Step, print};
 

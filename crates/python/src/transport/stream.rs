@@ -17,7 +17,7 @@ use crate::asyncio::{self, Asyncio};
 use crate::cell::{GilCell, Slot};
 use crate::context::{copy, copy_current, run_in};
 use crate::event_loop::Loop;
-use crate::finalizer::{Finalize, Unpooled};
+use crate::finalizer::{Finalize, FinalizeOnDealloc};
 use crate::future::Future;
 use crate::handle::Handle;
 use crate::job::{Job, Target};
@@ -656,7 +656,7 @@ impl Finalize for StreamTransport {
     }
 }
 
-impl Unpooled for StreamTransport {
+impl FinalizeOnDealloc for StreamTransport {
     fn dealloc_slot() -> &'static OnceLock<ffi::destructor> {
         static SLOT: OnceLock<ffi::destructor> = OnceLock::new();
         &SLOT

@@ -6,7 +6,7 @@ use std::collections::{BinaryHeap, VecDeque};
 /// Routines in the order in which they are to run; knows nothing of what they are.
 ///
 /// `D` is a point in time. Nothing here reads a clock.
-pub(crate) struct RoundRobin<T, D> {
+pub struct RoundRobin<T, D> {
     ready: VecDeque<T>,
     asleep: BinaryHeap<Reverse<Sleeper<T, D>>>,
     /// How many went to sleep so far: equal deadlines wake in that order.
@@ -40,33 +40,34 @@ impl<T, D: Ord> PartialEq for Sleeper<T, D> {
 impl<T, D: Ord> Eq for Sleeper<T, D> {}
 
 impl<T, D: Ord + Copy> RoundRobin<T, D> {
-    pub(crate) fn new() -> Self {
+    /// No routines.
+    pub fn new() -> Self {
         Self { ready: VecDeque::new(), asleep: BinaryHeap::new(), slept: 0 }
     }
 
     /// Let `routine` run when all that are ready now have had their turn.
-    pub(crate) fn push(&mut self, routine: T) {
+    pub fn push(&mut self, routine: T) {
         self.ready.push_back(routine);
     }
 
     /// Put back a routine that was popped but has not run.
-    pub(crate) fn unpop(&mut self, routine: T) {
+    pub fn unpop(&mut self, routine: T) {
         self.ready.push_front(routine);
     }
 
     /// Let `routine` run at `deadline`, not before.
-    pub(crate) fn sleep(&mut self, routine: T, deadline: D) {
+    pub fn sleep(&mut self, routine: T, deadline: D) {
         self.slept += 1;
         self.asleep.push(Reverse(Sleeper { deadline, order: self.slept, routine }));
     }
 
     /// The earliest deadline of a sleeper.
-    pub(crate) fn next_deadline(&self) -> Option<D> {
+    pub fn next_deadline(&self) -> Option<D> {
         self.asleep.peek().map(|first| first.0.deadline)
     }
 
     /// Make those ready whose deadline has come by `now`.
-    pub(crate) fn wake(&mut self, now: D) {
+    pub fn wake(&mut self, now: D) {
         while self.next_deadline().is_some_and(|deadline| deadline <= now) {
             if let Some(Reverse(sleeper)) = self.asleep.pop() {
                 self.ready.push_back(sleeper.routine);
@@ -75,20 +76,26 @@ impl<T, D: Ord + Copy> RoundRobin<T, D> {
     }
 
     /// Take the routine whose turn it is.
-    pub(crate) fn pop(&mut self) -> Option<T> {
+    pub fn pop(&mut self) -> Option<T> {
         self.ready.pop_front()
     }
 
     /// All routines, in no promised order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.ready.iter().chain(self.asleep.iter().map(|sleeper| &sleeper.0.routine))
     }
 
     /// All routines in the order in which they will run, if nothing changes.
-    pub(crate) fn in_order(&self) -> Vec<&T> {
+    pub fn in_order(&self) -> Vec<&T> {
         let mut sleepers: Vec<_> = self.asleep.iter().map(|sleeper| &sleeper.0).collect();
         sleepers.sort();
         self.ready.iter().chain(sleepers.into_iter().map(|sleeper| &sleeper.routine)).collect()
+    }
+}
+
+impl<T, D: Ord + Copy> Default for RoundRobin<T, D> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
