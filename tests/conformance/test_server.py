@@ -172,6 +172,9 @@ def test_all_connections_that_wait_are_taken(run):
 
 
 def test_a_factory_that_raises_is_reported_and_the_connection_closed(run, reports, loop_kind):
+    if loop_kind == "asyncio":
+        pytest.skip("asyncio reports it in debug mode only, and leaves the socket to the collector")
+
     class Oops(Exception):
         pass
 
@@ -190,16 +193,11 @@ def test_a_factory_that_raises_is_reported_and_the_connection_closed(run, report
                 assert context["message"] == "Error on transport creation for incoming connection"
                 assert isinstance(context["exception"], Oops)
                 assert "protocol" not in context
-                # asyncio leaves the socket to the garbage collector, which finds it with the exception.
-                del context
-                gc.collect()
-                if loop_kind == "boros":
-                    assert await asyncio.to_thread(client.recv, 1) == b""
+                assert await asyncio.to_thread(client.recv, 1) == b""
         server.close()
         await server.wait_closed()
 
-    # Unless in debug mode, asyncio says nothing.
-    run(main(), debug=True)
+    run(main())
 
 
 VARIABLE = contextvars.ContextVar("VARIABLE", default="nothing")
