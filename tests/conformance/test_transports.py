@@ -1180,3 +1180,47 @@ def test_a_socket_that_the_program_closes_stays_open_for_the_transport():
 
     with asyncio.Runner(loop_factory=boros.new_event_loop) as runner:
         runner.run(main())
+
+
+def test_a_number_whose_earlier_file_was_still_waited_for():
+    """A program closed a file without remove_reader; the next connection gets its number."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        left, right = tcp_pair()
+        called = []
+        loop.add_reader(left.fileno(), called.append, "reader")
+        loop.add_writer(left.fileno(), called.append, "writer")
+        fd = left.fileno()
+        left.close()
+        again, other = tcp_pair()
+        if again.fileno() != fd:
+            os.dup2(again.fileno(), fd)
+            again.close()
+            again = socket.socket(fileno=fd)
+        protocol = Recorder()
+        transport = await attach(again, protocol)
+        other.send(b"x")
+        await protocol.has(1)
+        transport.close()
+        await protocol.lost
+        assert called == []
+        right.close()
+        other.close()
+
+    with asyncio.Runner(loop_factory=boros.new_event_loop) as runner:
+        runner.run(main())
+
+
+def test_what_is_no_protocol_is_refused(run, pair):
+    async def main():
+        left, _ = pair()
+        left.setblocking(False)
+        with pytest.raises(AttributeError, match="connection_made"):
+            asyncio.get_running_loop()._make_socket_transport(left, object())
+
+    with warnings.catch_warnings():
+        # asyncio leaves a transport behind that is half made.
+        warnings.simplefilter("ignore", ResourceWarning)
+        run(main())
+        gc.collect()
