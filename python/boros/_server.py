@@ -34,7 +34,8 @@ class Server(asyncio.AbstractServer):
         return f"<{type(self).__name__} sockets={self.sockets!r}>"
 
     def _attach(self, transport) -> None:
-        assert self._sockets is not None
+        if self._sockets is None:
+            raise RuntimeError(f"server {self!r} is closed")
         self._clients.add(transport)
 
     def _detach(self, transport) -> None:
