@@ -57,17 +57,36 @@ impl Loop {
         self.engine.with(py, |engine| engine.as_mut().map(f))
     }
 
+    /// Lends the engine like [`engine`](Self::engine), without a check.
+    ///
+    /// # Safety
+    /// `f` runs no Python code, and is called by none that the engine is lent to.
+    #[inline(always)]
+    pub(crate) unsafe fn engine_leaf<R>(
+        &self,
+        py: Python<'_>,
+        f: impl FnOnce(&mut Engine<PyKinds>) -> R,
+    ) -> Option<R> {
+        // SAFETY: as the caller says.
+        unsafe { self.engine.with_leaf(py, |engine| engine.as_mut().map(f)) }
+    }
+
     /// Queues `job`. A closed loop drops it.
     #[inline]
     pub(crate) fn push(&self, py: Python<'_>, job: Job) {
-        let left_over = self.engine.with(py, |engine| match engine {
-            Some(engine) => {
-                engine.push(job);
-                None
-            }
-            None => Some(job),
-        });
-        drop(left_over);
+        // SAFETY: queueing a job runs no Python code, and neither does handing it back.
+        let left_over = unsafe {
+            self.engine.with_leaf(py, |engine| match engine {
+                Some(engine) => {
+                    engine.push(job);
+                    None
+                }
+                None => Some(job),
+            })
+        };
+        if let Some(job) = left_over {
+            drop(job);
+        }
     }
 
     pub(crate) fn task_factory<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
@@ -137,13 +156,11 @@ impl Loop {
     /// What the interpreter raises.
     #[inline]
     pub(crate) fn clear_left_task(this: &Bound<'_, Self>) -> PyResult<()> {
-        match this.get().left_task.take(this.py()) {
-            None => Ok(()),
-            Some(task) => {
-                let _task = task.into_bound(this.py());
-                asyncio::swap_current_task(this.py(), this, None).map(drop)
-            }
+        if !this.get().left_task.is_some(this.py()) {
+            return Ok(());
         }
+        this.get().left_task.set(this.py(), None);
+        asyncio::swap_current_task(this.py(), this, None).map(drop)
     }
 
     pub(crate) fn set_current_handle(&self, py: Python<'_>, handle: Option<Py<Handle>>) {
@@ -430,7 +447,8 @@ impl Loop {
             if let Err(error) = turn(&face) {
                 break Err(error);
             }
-            if event_loop.engine(py, Engine::take_stop).unwrap_or(true) {
+            // SAFETY: takes a flag back, which runs no Python code.
+            if unsafe { event_loop.engine_leaf(py, Engine::take_stop) }.unwrap_or(true) {
                 break Ok(());
             }
         };

@@ -58,7 +58,9 @@ impl Face for PyFace<'_, '_> {
 
     #[inline]
     fn with<R>(&self, f: impl FnOnce(&mut Engine<PyKinds>) -> R) -> R {
-        match self.event_loop.get().engine(self.py(), f) {
+        // SAFETY: lent to the engine's own methods only, by `turn` and here. They move jobs, timers and targets
+        // about and copy references, which runs no Python code; what has to go is handed out to be dropped.
+        match unsafe { self.event_loop.get().engine_leaf(self.py(), f) } {
             Some(result) => result,
             // A running loop refuses to be closed, and a closed one to run.
             None => unreachable!("the loop was closed while it ran"),
@@ -106,7 +108,10 @@ impl Face for PyFace<'_, '_> {
         } else {
             job.run(self.py(), self.event_loop)
         };
-        let flushed = event_loop.streams().leave_job(self.py());
-        result.and(flushed)
+        if event_loop.streams().leave_job() {
+            let flushed = event_loop.streams().flush(self.py());
+            return result.and(flushed);
+        }
+        result
     }
 }

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyTuple, PyType};
 use pyo3::{PyTypeInfo, ffi};
 
@@ -47,7 +48,9 @@ impl<'a, 'py> Args<'a, 'py> {
     pub(crate) fn rest(&self, index: usize) -> PyResult<Bound<'py, PyTuple>> {
         let rest = self.positional.get(index..).unwrap_or_default();
         if rest.is_empty() {
-            return Ok(PyTuple::empty(self.py));
+            static EMPTY: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
+            let empty = EMPTY.get_or_init(self.py, || PyTuple::empty(self.py).unbind());
+            return Ok(empty.bind(self.py).clone());
         }
         // SAFETY: the caller keeps the arguments alive for the call; each slot of the new tuple is filled
         // once with a reference of its own.

@@ -193,12 +193,12 @@ fn call<'py>(
         // they are; the result is a new reference or NULL with an exception set.
         unsafe {
             let items = (*args.as_ptr().cast::<ffi::PyTupleObject>()).ob_item.as_ptr();
-            let result = ffi::PyObject_Vectorcall(
-                callback.as_ptr(),
-                items,
-                args.len(),
-                std::ptr::null_mut(),
-            );
+            let (callee, count, none) = (callback.as_ptr(), args.len(), std::ptr::null_mut());
+            // What `PyObject_Vectorcall` does, without its check of the result for consistency.
+            let result = match ffi::PyVectorcall_Function(callee) {
+                Some(function) => function(callee, items, count, none),
+                None => ffi::PyObject_Vectorcall(callee, items, count, none),
+            };
             Bound::from_owned_ptr_or_err(callback.py(), result)
         }
     })
