@@ -9,7 +9,7 @@ use crate::asyncio::{self, Asyncio};
 use crate::cell::Slot;
 use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
-use crate::pool::{Pool, Pooled};
+use crate::pool::{self, Pool, Pooled};
 
 /// A callback that a loop was asked to run.
 #[pyclass(frozen, subclass, weakref, module = "boros", name = "Handle")]
@@ -53,11 +53,19 @@ impl Handle {
     /// `KeyboardInterrupt` and `SystemExit`, and what the exception handler raises.
     #[inline]
     pub(crate) fn run(this: &Bound<'_, Self>) -> PyResult<()> {
+        let result = if this.get().is_cancelled() { Ok(()) } else { Handle::call(this) };
+        // SAFETY: the object is alive.
+        if unsafe { ffi::Py_REFCNT(this.as_ptr()) } > 1 {
+            // It outlives its job, so it may be part of a cycle from now on.
+            pool::track(this);
+        }
+        result
+    }
+
+    #[inline]
+    fn call(this: &Bound<'_, Self>) -> PyResult<()> {
         let py = this.py();
         let handle = this.get();
-        if handle.is_cancelled() {
-            return Ok(());
-        }
         let (Some(callback), Some(args), Some(context)) =
             (handle.callback.get(py), handle.args.get(py), handle.context.get(py))
         else {
