@@ -7,7 +7,6 @@ inheritance.
 
 import asyncio
 import sys
-from _typeshed import FileDescriptorLike, SupportsWrite
 from asyncio.events import _TaskFactory
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Sequence
@@ -15,8 +14,21 @@ from contextvars import Context
 from socket import socket
 from traceback import StackSummary
 from types import FrameType, GenericAlias, TracebackType
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar, final, overload, type_check_only
-from typing_extensions import Self, TypeVarTuple, Unpack, disjoint_base
+from typing import (
+    Any,
+    Literal,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypeVar,
+    TypeVarTuple,
+    final,
+    overload,
+    type_check_only,
+)
+
+from _typeshed import FileDescriptorLike, SupportsWrite
+from typing_extensions import disjoint_base
 
 __all__ = [
     "Future",
@@ -31,6 +43,7 @@ __all__ = [
     "Task",
     "TimerHandle",
     "__version__",
+    "install_scheduling",
     "pending_tasks",
     "scheduler_sleep",
 ]
@@ -64,32 +77,32 @@ class Loop:
     # Scheduling
     def call_soon(
         self,
-        callback: Callable[[Unpack[_Ts]], object],
+        callback: Callable[[*_Ts], object],
         /,
-        *args: Unpack[_Ts],
+        *args: *_Ts,
         context: Context | None = None,
     ) -> Handle: ...
     def call_soon_threadsafe(
         self,
-        callback: Callable[[Unpack[_Ts]], object],
+        callback: Callable[[*_Ts], object],
         /,
-        *args: Unpack[_Ts],
+        *args: *_Ts,
         context: Context | None = None,
     ) -> Handle: ...
     def call_later(
         self,
         delay: float,
-        callback: Callable[[Unpack[_Ts]], object],
+        callback: Callable[[*_Ts], object],
         /,
-        *args: Unpack[_Ts],
+        *args: *_Ts,
         context: Context | None = None,
     ) -> TimerHandle: ...
     def call_at(
         self,
         when: float,
-        callback: Callable[[Unpack[_Ts]], object],
+        callback: Callable[[*_Ts], object],
         /,
-        *args: Unpack[_Ts],
+        *args: *_Ts,
         context: Context | None = None,
     ) -> TimerHandle: ...
     def create_future(self) -> Future[Any]: ...
@@ -143,10 +156,10 @@ class Loop:
 
     # Descriptors
     def _add_reader(
-        self, fd: FileDescriptorLike, callback: Callable[[Unpack[_Ts]], object], *args: Unpack[_Ts]
+        self, fd: FileDescriptorLike, callback: Callable[[*_Ts], object], *args: *_Ts
     ) -> Handle: ...
     def _add_writer(
-        self, fd: FileDescriptorLike, callback: Callable[[Unpack[_Ts]], object], *args: Unpack[_Ts]
+        self, fd: FileDescriptorLike, callback: Callable[[*_Ts], object], *args: *_Ts
     ) -> Handle: ...
     def _remove_reader(self, fd: FileDescriptorLike) -> bool: ...
     def _remove_writer(self, fd: FileDescriptorLike) -> bool: ...
@@ -171,6 +184,9 @@ class Loop:
         backlog: int = 100,
     ) -> None: ...
     def _stop_serving(self, sock: socket) -> None: ...
+
+def install_scheduling(cls: type[Loop]) -> None:
+    """Puts the scheduling methods of the native loop into ``cls`` itself."""
 
 # Futures and tasks
 
