@@ -8,6 +8,9 @@ import socket
 import stat
 from asyncio.log import logger
 
+#: What would be no different with another address.
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
 
 def bind_all(infos, options, reuse_port, debug):
     """Return a bound socket for each of ``infos``, which are as ``getaddrinfo`` returns them.
@@ -22,7 +25,9 @@ def bind_all(infos, options, reuse_port, debug):
         for family, type_, proto, _, address in infos:
             try:
                 sock = socket.socket(family, type_, proto)
-            except OSError:
+            except OSError as failure:
+                if failure.errno in _EXHAUSTED:
+                    raise
                 # getaddrinfo may name families that this kernel does not know.
                 if debug:
                     logger.warning(
@@ -44,13 +49,12 @@ def bind_all(infos, options, reuse_port, debug):
             try:
                 sock.bind(address)
             except OSError as failure:
-                described = describe_bind_failure(address, failure)
                 if failure.errno != errno.EADDRNOTAVAIL:
-                    raise described from None
+                    raise describe_bind_failure(address, failure) from None
                 unavailable = failure.errno
                 sockets.pop().close()
                 if debug:
-                    logger.warning(described.strerror)
+                    logger.warning(describe_bind_failure(address, failure).strerror)
         if not sockets:
             message = f"could not bind on any address out of {[info[4] for info in infos]!r}"
             raise OSError(unavailable, message) if unavailable else OSError(message)
@@ -66,18 +70,22 @@ def bind_local(sock, infos, failures) -> None:
 
     What goes wrong is added to ``failures``. Raises the last of them if there is no other address.
     """
-    for family, _, _, _, address in infos:
-        if family != sock.family:
-            continue
-        try:
-            sock.bind(address)
-        except OSError as failure:
-            failures.append(describe_bind_failure(address, failure))
-        else:
-            return
-    if failures:
-        raise failures.pop()
-    raise OSError(f"no matching local address with family={sock.family!r} found")
+    try:
+        for family, _, _, _, address in infos:
+            if family != sock.family:
+                continue
+            try:
+                sock.bind(address)
+            except OSError as failure:
+                failures.append(describe_bind_failure(address, failure))
+            else:
+                return
+        if failures:
+            raise failures.pop()
+        raise OSError(f"no matching local address with family={sock.family!r} found")
+    finally:
+        # The caller adds what is raised to the list, and what is raised refers to this frame.
+        failures = None
 
 
 def describe_bind_failure(address, failure) -> OSError:
@@ -103,7 +111,7 @@ def set_reuse_port(sock) -> None:
 
 def is_abstract(path) -> bool:
     """Whether the name of a Unix socket, a str or bytes, is none in the file system."""
-    return path[:1] in ("", b"", "\0", b"\0")
+    return path[:1] in (("", "\0") if isinstance(path, str) else (b"", b"\0"))
 
 
 def bind_unix(path):

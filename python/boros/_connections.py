@@ -79,7 +79,13 @@ class Connections:
             sock = await self._connect_host(
                 (host, port),
                 local_addr,
-                dict(family=family, type=socket.SOCK_STREAM, proto=proto, flags=flags, loop=self),
+                {
+                    "family": family,
+                    "type": socket.SOCK_STREAM,
+                    "proto": proto,
+                    "flags": flags,
+                    "loop": self,
+                },
                 happy_eyeballs_delay,
                 interleave,
                 all_errors,
@@ -374,12 +380,12 @@ class Connections:
 
     async def _bind_hosts(self, host, port, family, flags, options, reuse_port):
         """Return a bound socket for each address of ``host``."""
-        if host == "":
-            hosts = [None]
-        elif isinstance(host, str) or not isinstance(host, collections.abc.Iterable):
-            hosts = [host]
-        else:
+        if isinstance(host, str | bytes):
+            hosts = [host or None]
+        elif isinstance(host, collections.abc.Iterable):
             hosts = host
+        else:
+            hosts = [host]
         found = await asyncio.gather(
             *(self._create_server_getaddrinfo(name, port, family, flags) for name in hosts)
         )

@@ -286,7 +286,7 @@ impl Loop {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn check_callable(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
     if callback.is_callable() {
         return Ok(());

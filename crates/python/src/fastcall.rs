@@ -64,6 +64,11 @@ impl<'a, 'py> Args<'a, 'py> {
         }
     }
 
+    /// Whether there are no keyword arguments.
+    pub(crate) fn has_no_keywords(&self) -> bool {
+        self.keyword_values.is_empty()
+    }
+
     /// Hands each keyword to `take`, which answers whether it knows it.
     ///
     /// # Errors

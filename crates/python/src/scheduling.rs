@@ -15,7 +15,11 @@ use crate::pool;
 use crate::task::Task;
 
 /// The `context` keyword, which all of them take.
+#[inline(always)]
 fn context_keyword(args: &Args<'_, '_>, method: &str) -> PyResult<Option<Py<PyAny>>> {
+    if args.has_no_keywords() {
+        return Ok(None);
+    }
     let mut context = None;
     args.keywords(method, |name, value| {
         if name == "context" {
