@@ -9,16 +9,18 @@ import threading
 import warnings
 from asyncio import base_events
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, TypeVar
 
 from boros._part import Part
 
 if TYPE_CHECKING:
     from socket import _GetAddrInfoResult
+    from typing import TypeVarTuple
+
+    _Ts = TypeVarTuple("_Ts")
 
 
 _T = TypeVar("_T")
-_Ts = TypeVarTuple("_Ts")
 
 
 class Executor(Part):

@@ -10,12 +10,15 @@ import threading
 from asyncio import coroutines
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import TypeVarTuple
+from typing import TYPE_CHECKING
 
 from boros._boros import Handle
 from boros._part import Part
 
-_Ts = TypeVarTuple("_Ts")
+if TYPE_CHECKING:
+    from typing import TypeVarTuple
+
+    _Ts = TypeVarTuple("_Ts")
 
 
 def _sighandler_noop(signum: int, frame: FrameType | None) -> None:
