@@ -124,7 +124,7 @@ bench-gate: build $(VENV)/.peers ## fail if a speed gate is missed
 
 .PHONY: wheel
 wheel: $(VENV)/.created ## a wheel for this interpreter, in dist/
-	$(BIN)/maturin build --release --out dist
+	$(BIN)/maturin build --release --interpreter $(BIN)/python --out dist
 
 .PHONY: clean
 clean: ## remove what was built
