@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import stat
+from asyncio import base_events
 from asyncio.log import logger
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -18,6 +19,11 @@ _Path: TypeAlias = str | bytes
 
 #: What would be no different with another address.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+def socket_module() -> Any:
+    """Return the module that asyncio makes its sockets with: programs and tests replace it there."""
+    return base_events.socket  # type: ignore[attr-defined]
 
 
 def bind_all(
@@ -37,7 +43,7 @@ def bind_all(
     try:
         for family, type_, proto, _, address in infos:
             try:
-                sock = socket.socket(family, type_, proto)
+                sock = socket_module().socket(family, type_, proto)
             except OSError as failure:
                 if failure.errno in _EXHAUSTED:
                     raise
@@ -111,7 +117,7 @@ def describe_bind_failure(address: Any, failure: OSError) -> OSError:
 
 def set_reuse_port(sock: socket.socket) -> None:
     """Let several sockets bind the same port. Raises :exc:`ValueError` where there is no such thing."""
-    option = getattr(socket, "SO_REUSEPORT", None)
+    option = getattr(socket_module(), "SO_REUSEPORT", None)
     if option is None:
         raise ValueError("reuse_port not supported by socket module")
     try:

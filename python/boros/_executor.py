@@ -109,7 +109,7 @@ class Executor(Part):
         flags: int = 0,
     ) -> _GetAddrInfoResult:
         """Look a name up, as :func:`socket.getaddrinfo` does; a numeric address needs no thread."""
-        look_up = self._getaddrinfo_debug if self.get_debug() else socket.getaddrinfo
+        look_up = self._getaddrinfo_debug if self.get_debug() else base_events.socket.getaddrinfo  # type: ignore[attr-defined]
         if is_numeric(host, port):
             return look_up(host, port, family, type, proto, flags)
         return await self.run_in_executor(None, look_up, host, port, family, type, proto, flags)
@@ -139,7 +139,9 @@ class Executor(Part):
         query = ", ".join(wanted)
         base_events.logger.debug("Get address info %s", query)  # type: ignore[attr-defined]
         start = self.time()
-        addrinfo = socket.getaddrinfo(host, port, family, type, proto, flags)
+        addrinfo: _GetAddrInfoResult = base_events.socket.getaddrinfo(  # type: ignore[attr-defined]
+            host, port, family, type, proto, flags
+        )
         elapsed = self.time() - start
         message = f"Getting address info {query} took {elapsed * 1e3:.3f}ms: {addrinfo!r}"
         if elapsed >= self.slow_callback_duration:
