@@ -167,6 +167,7 @@ class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.
                 f"asynchronous generator {agen!r} was scheduled after "
                 f"loop.shutdown_asyncgens() call",
                 ResourceWarning,
+                stacklevel=1,
                 source=self,
             )
         self._asyncgens.add(agen)
