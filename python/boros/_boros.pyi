@@ -78,14 +78,12 @@ class Loop:
     def call_soon(
         self,
         callback: Callable[[*_Ts], object],
-        /,
         *args: *_Ts,
         context: Context | None = None,
     ) -> Handle: ...
     def call_soon_threadsafe(
         self,
         callback: Callable[[*_Ts], object],
-        /,
         *args: *_Ts,
         context: Context | None = None,
     ) -> Handle: ...
@@ -93,7 +91,6 @@ class Loop:
         self,
         delay: float,
         callback: Callable[[*_Ts], object],
-        /,
         *args: *_Ts,
         context: Context | None = None,
     ) -> TimerHandle: ...
@@ -101,7 +98,6 @@ class Loop:
         self,
         when: float,
         callback: Callable[[*_Ts], object],
-        /,
         *args: *_Ts,
         context: Context | None = None,
     ) -> TimerHandle: ...
@@ -114,7 +110,7 @@ class Loop:
         context: Context | None = None,
         eager_start: bool | None = None,
     ) -> Task[_T]: ...
-    def set_task_factory(self, factory: _TaskFactory | None, /) -> None: ...
+    def set_task_factory(self, factory: _TaskFactory | None) -> None: ...
     def get_task_factory(self) -> _TaskFactory | None: ...
 
     # Life

@@ -356,7 +356,6 @@ impl Loop {
     }
 
     /// Has tasks made by ``factory(loop, coro, **kwargs)``, or by boros again if it is None.
-    #[pyo3(signature = (factory, /))]
     fn set_task_factory(&self, factory: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = factory.py();
         if factory.is_none() {

@@ -34,13 +34,18 @@ impl<'a, 'py> Args<'a, 'py> {
         method: &str,
         name: &str,
     ) -> PyResult<Borrowed<'a, 'py, PyAny>> {
-        match self.positional.get(index) {
-            // SAFETY: the caller keeps the arguments alive for the call.
-            Some(argument) => Ok(unsafe { Borrowed::from_ptr(self.py, *argument) }),
-            None => Err(PyTypeError::new_err(format!(
+        self.get(index).ok_or_else(|| {
+            PyTypeError::new_err(format!(
                 "{method}() missing required positional argument: '{name}'"
-            ))),
-        }
+            ))
+        })
+    }
+
+    /// The positional argument at `index`, if there is one.
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> Option<Borrowed<'a, 'py, PyAny>> {
+        // SAFETY: the caller keeps the arguments alive for the call.
+        self.positional.get(index).map(|argument| unsafe { Borrowed::from_ptr(self.py, *argument) })
     }
 
     /// The positional arguments from `index` on.
