@@ -52,8 +52,7 @@ class Executor:
                 await future
         except TimeoutError:
             warnings.warn(
-                "The executor did not finishing joining "
-                f"its threads within {timeout} seconds.",
+                f"The executor did not finishing joining its threads within {timeout} seconds.",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -65,7 +64,9 @@ class Executor:
         try:
             self._default_executor.shutdown(wait=True)
             if not self.is_closed():
-                self.call_soon_threadsafe(asyncio.futures._set_result_unless_cancelled, future, None)
+                self.call_soon_threadsafe(
+                    asyncio.futures._set_result_unless_cancelled, future, None
+                )
         except Exception as failure:
             if not self.is_closed() and not future.cancelled():
                 self.call_soon_threadsafe(future.set_exception, failure)
@@ -77,9 +78,7 @@ class Executor:
         look_up = self._getaddrinfo_debug if self.get_debug() else socket.getaddrinfo
         if is_numeric(host, port):
             return look_up(host, port, family, type, proto, flags)
-        return await self.run_in_executor(
-            None, look_up, host, port, family, type, proto, flags
-        )
+        return await self.run_in_executor(None, look_up, host, port, family, type, proto, flags)
 
     async def getnameinfo(self, sockaddr, flags=0):
         """Look an address up, as :func:`socket.getnameinfo` does."""

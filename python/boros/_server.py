@@ -84,9 +84,7 @@ class Server(asyncio.AbstractServer):
         Raises :exc:`RuntimeError` if it is closed already, or awaited in this way by somebody else.
         """
         if self._serving_forever_fut is not None:
-            raise RuntimeError(
-                f"server {self!r} is already being awaited on serve_forever()"
-            )
+            raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
         if self._sockets is None:
             raise RuntimeError(f"server {self!r} is closed")
         self._start_serving()

@@ -177,9 +177,7 @@ class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.
         if not closing:
             return
         self._asyncgens.clear()
-        results = await asyncio.gather(
-            *[agen.aclose() for agen in closing], return_exceptions=True
-        )
+        results = await asyncio.gather(*[agen.aclose() for agen in closing], return_exceptions=True)
         for result, agen in zip(results, closing, strict=True):
             if isinstance(result, Exception):
                 self.call_exception_handler(
