@@ -181,8 +181,12 @@ pub(crate) fn write_ready(this: &Bound<'_, StreamTransport>) -> PyResult<()> {
         transport.state.with(py, |state| state.lost += 1);
         return resumed.and(StreamTransport::lose(this, None));
     }
-    if drained && eof {
-        return resumed.and(end(this));
+    if drained
+        && eof
+        && let Err(error) = end(this)
+    {
+        // The connection broke meanwhile, and no caller is there to be told.
+        return resumed.and(StreamTransport::fatal_error(this, error, WRITE_ERROR));
     }
     resumed
 }
