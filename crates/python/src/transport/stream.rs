@@ -55,6 +55,8 @@ pub(super) struct State {
     pub(super) local: Option<SocketAddr>,
     /// Known from `accept`, or asked at creation: a peer that has left has no name.
     pub(super) peer: Option<SocketAddr>,
+    /// How many bytes the next read is likely to bring.
+    pub(super) expected: usize,
     pub(super) buffer: WriteBuffer,
     pub(super) high: usize,
     pub(super) low: usize,
@@ -152,6 +154,7 @@ impl StreamTransport {
                 owned,
                 local: None,
                 peer,
+                expected: 0,
                 buffer: WriteBuffer::default(),
                 high: HIGH_WATER,
                 low: HIGH_WATER / 4,
