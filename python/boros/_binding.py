@@ -6,10 +6,16 @@ import errno
 import os
 import socket
 import stat
+from asyncio import base_events
 from asyncio.log import logger
 
 #: What would be no different with another address.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+def socket_module():
+    """Return the module that asyncio makes its sockets with: programs and tests replace it there."""
+    return base_events.socket
 
 
 def bind_all(infos, options, reuse_port, debug):
@@ -24,7 +30,7 @@ def bind_all(infos, options, reuse_port, debug):
     try:
         for family, type_, proto, _, address in infos:
             try:
-                sock = socket.socket(family, type_, proto)
+                sock = socket_module().socket(family, type_, proto)
             except OSError as failure:
                 if failure.errno in _EXHAUSTED:
                     raise
@@ -98,7 +104,7 @@ def describe_bind_failure(address, failure) -> OSError:
 
 def set_reuse_port(sock) -> None:
     """Let several sockets bind the same port. Raises :exc:`ValueError` where there is no such thing."""
-    option = getattr(socket, "SO_REUSEPORT", None)
+    option = getattr(socket_module(), "SO_REUSEPORT", None)
     if option is None:
         raise ValueError("reuse_port not supported by socket module")
     try:

@@ -13,7 +13,14 @@ from asyncio.log import logger
 from boros import _happy_eyeballs
 from boros._addresses import interleave as interleave_infos
 from boros._addresses import numeric_info
-from boros._binding import bind_all, bind_local, bind_unix, is_abstract, name_path
+from boros._binding import (
+    bind_all,
+    bind_local,
+    bind_unix,
+    is_abstract,
+    name_path,
+    socket_module,
+)
 from boros._server import Server
 from boros._sockets import check_not_tls
 
@@ -221,7 +228,7 @@ class Connections:
         family, type_, proto, _, address = addr_info
         sock = None
         try:
-            sock = socket.socket(family=family, type=type_, proto=proto)
+            sock = socket_module().socket(family=family, type=type_, proto=proto)
             sock.setblocking(False)
             if local_addr_infos is not None:
                 bind_local(sock, local_addr_infos, failures)

@@ -235,8 +235,6 @@ impl Loop {
         if this.get().is_debug() {
             this.get().check_debug(callback, method)?;
             source_traceback = Some(asyncio::extract_stack(py)?);
-        } else {
-            check_callable(callback, method)?;
         }
         let context = match context {
             Some(context) if !context.is_none(py) => context,

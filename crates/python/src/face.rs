@@ -79,6 +79,8 @@ impl Face for PyFace<'_, '_> {
         if let Err(error) = Loop::clear_left_task(self.event_loop) {
             error.write_unraisable(self.py(), Some(self.event_loop.as_any()));
         }
+        // The task may have gone with that, and what it held may have called the loop.
+        let timeout = self.with(|engine| engine.timeout());
         self.py().detach(|| poller.wait(events, timeout))
     }
 

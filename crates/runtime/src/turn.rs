@@ -93,11 +93,7 @@ impl<K: Kinds> Engine<K> {
             self.skipped = 0;
             // Whoever sends from now on wakes us; what came in before is seen below.
             self.inbox.waker().prepare();
-            if self.inbox.is_filled() {
-                Some(Duration::ZERO)
-            } else {
-                self.timers.next().map(|when| when.since(self.clock.now()).min(MAX_WAIT))
-            }
+            self.timeout()
         };
         Wait {
             poller: Arc::clone(&self.poller),
@@ -105,6 +101,14 @@ impl<K: Kinds> Engine<K> {
             events: self.events.take().unwrap_or_default(),
             timeout,
         }
+    }
+
+    /// How long the wait may be by what there is to do now; without a limit if there is nothing.
+    pub fn timeout(&self) -> Option<Duration> {
+        if !self.ready.is_empty() || self.stopping || self.inbox.is_filled() {
+            return Some(Duration::ZERO);
+        }
+        self.timers.next().map(|when| when.since(self.clock.now()).min(MAX_WAIT))
     }
 
     /// Asking the kernel costs more than a short job. While there are jobs it is asked at intervals, which
