@@ -51,7 +51,12 @@ class Server(asyncio.AbstractServer):
         self._wake_if_done()
 
     def _wake_if_done(self) -> None:
-        if self._clients or self._unnamed_clients or self._sockets is not None or self._waiters is None:
+        if (
+            self._clients
+            or self._unnamed_clients
+            or self._sockets is not None
+            or self._waiters is None
+        ):
             return
         waiters, self._waiters = self._waiters, None
         for waiter in waiters:
