@@ -12,8 +12,7 @@ import sys
 import warnings
 
 import pytest
-
-from conftest import LOCAL, Recorder, attach, bound, make_server
+from peers import LOCAL, Recorder, attach, bound, make_server
 
 
 def connect(address):
@@ -488,7 +487,9 @@ def test_a_server_is_a_context(run):
     run(main())
 
 
-@pytest.mark.skipif(sys.version_info < (3, 13), reason="before, connections were counted, and this one stayed")
+@pytest.mark.skipif(
+    sys.version_info < (3, 13), reason="before, connections were counted, and this one stayed"
+)
 def test_a_forgotten_connection_does_not_keep_the_server(run):
     async def main():
         sock, address = bound()

@@ -11,6 +11,7 @@ use pyo3::{PyTraverseError, PyVisit, ffi, intern};
 use crate::asyncio::{self, Asyncio};
 use crate::cell::{GilCell, Slot};
 use crate::context;
+use crate::errors::io_error;
 use crate::face::PyFace;
 use crate::handle::{Handle, TimerHandle};
 use crate::job::{Job, PyKinds};
@@ -328,8 +329,10 @@ impl Loop {
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let overridden = !scheduling::has_native_call_soon(class)?;
+        let engine =
+            Engine::new(Clock::monotonic()).map_err(|error| io_error(class.py(), &error))?;
         let event_loop = Loop {
-            engine: GilCell::new(Some(Engine::new(Clock::monotonic())?)),
+            engine: GilCell::new(Some(engine)),
             task_factory: Slot::empty(),
             thread_id: AtomicU64::new(0),
             closed: AtomicBool::new(false),

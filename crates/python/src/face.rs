@@ -7,6 +7,7 @@ use boros::{Engine, Face};
 use pyo3::prelude::*;
 use pyo3::{ffi, intern};
 
+use crate::errors::io_error;
 use crate::event_loop::Loop;
 use crate::handle::{self, Handle};
 use crate::job::{Job, PyKinds};
@@ -96,7 +97,7 @@ impl Face for PyFace<'_, '_> {
     }
 
     fn failed(&self, error: io::Error) -> PyErr {
-        error.into()
+        io_error(self.py(), &error)
     }
 
     #[inline]
