@@ -142,9 +142,10 @@ impl Handle {
             return Ok(false);
         }
         if handle.event_loop.get(py).is_some_and(|event_loop| event_loop.get().is_debug()) {
-            // Kept for messages about this handle: the callback is let go of below.
-            let repr = this.as_any().repr()?.into_any().unbind();
-            handle.repr.set(py, Some(repr));
+            // Kept for messages about this handle: the callback is let go of below. One that cannot be made (as
+            // while the interpreter shuts down) must not keep the handle from being cancelled.
+            let repr = this.as_any().repr().map(|repr| repr.into_any().unbind());
+            handle.repr.set(py, repr.ok());
         }
         handle.cancelled.store(true, Relaxed);
         handle.callback.set(py, None);
