@@ -76,7 +76,7 @@ class Reports:
             get_context = getattr(subject, "get_context", None)
             variables = get_context() if get_context is not None else None
             if variables is not None and hasattr(variables, "run"):
-                variables.run(self._exception_handler, self, context)
+                self._call_handler_in(variables, context)
             else:
                 self._exception_handler(self, context)
         except (SystemExit, KeyboardInterrupt):
@@ -99,3 +99,19 @@ class Reports:
                     "in custom exception handler",
                     exc_info=True,
                 )
+
+    def _call_handler_in(self, variables, context: dict) -> None:
+        called = False
+
+        def call() -> None:
+            nonlocal called
+            called = True
+            self._exception_handler(self, context)
+
+        try:
+            variables.run(call)
+        except RuntimeError:
+            if called:
+                raise
+            # They are in use: that may be the very thing to report.
+            self._exception_handler(self, context)
