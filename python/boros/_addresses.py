@@ -21,7 +21,7 @@ def numeric_info(host, port, family, type, proto, flowinfo=0, scopeid=0):
         return None
     if proto not in (0, socket.IPPROTO_TCP, socket.IPPROTO_UDP):
         return None
-    if port is None or port in ("", b""):
+    if port is None or (isinstance(port, str | bytes) and not port):
         port = 0
     try:
         port = int(port)

@@ -6,7 +6,16 @@ import errno
 import os
 import socket
 import stat
+from asyncio import base_events
 from asyncio.log import logger
+
+#: What would be no different with another address.
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+def socket_module():
+    """Return the module that asyncio makes its sockets with: programs and tests replace it there."""
+    return base_events.socket
 
 
 def bind_all(infos, options, reuse_port, debug):
@@ -21,8 +30,10 @@ def bind_all(infos, options, reuse_port, debug):
     try:
         for family, type_, proto, _, address in infos:
             try:
-                sock = socket.socket(family, type_, proto)
-            except OSError:
+                sock = socket_module().socket(family, type_, proto)
+            except OSError as failure:
+                if failure.errno in _EXHAUSTED:
+                    raise
                 # getaddrinfo may name families that this kernel does not know.
                 if debug:
                     logger.warning(
@@ -44,13 +55,12 @@ def bind_all(infos, options, reuse_port, debug):
             try:
                 sock.bind(address)
             except OSError as failure:
-                described = describe_bind_failure(address, failure)
                 if failure.errno != errno.EADDRNOTAVAIL:
-                    raise described from None
+                    raise describe_bind_failure(address, failure) from None
                 unavailable = failure.errno
                 sockets.pop().close()
                 if debug:
-                    logger.warning(described.strerror)
+                    logger.warning(describe_bind_failure(address, failure).strerror)
         if not sockets:
             message = f"could not bind on any address out of {[info[4] for info in infos]!r}"
             raise OSError(unavailable, message) if unavailable else OSError(message)
@@ -66,18 +76,22 @@ def bind_local(sock, infos, failures) -> None:
 
     What goes wrong is added to ``failures``. Raises the last of them if there is no other address.
     """
-    for family, _, _, _, address in infos:
-        if family != sock.family:
-            continue
-        try:
-            sock.bind(address)
-        except OSError as failure:
-            failures.append(describe_bind_failure(address, failure))
-        else:
-            return
-    if failures:
-        raise failures.pop()
-    raise OSError(f"no matching local address with family={sock.family!r} found")
+    try:
+        for family, _, _, _, address in infos:
+            if family != sock.family:
+                continue
+            try:
+                sock.bind(address)
+            except OSError as failure:
+                failures.append(describe_bind_failure(address, failure))
+            else:
+                return
+        if failures:
+            raise failures.pop()
+        raise OSError(f"no matching local address with family={sock.family!r} found")
+    finally:
+        # The caller adds what is raised to the list, and what is raised refers to this frame.
+        failures = None
 
 
 def describe_bind_failure(address, failure) -> OSError:
@@ -90,7 +104,7 @@ def describe_bind_failure(address, failure) -> OSError:
 
 def set_reuse_port(sock) -> None:
     """Let several sockets bind the same port. Raises :exc:`ValueError` where there is no such thing."""
-    option = getattr(socket, "SO_REUSEPORT", None)
+    option = getattr(socket_module(), "SO_REUSEPORT", None)
     if option is None:
         raise ValueError("reuse_port not supported by socket module")
     try:
@@ -103,7 +117,7 @@ def set_reuse_port(sock) -> None:
 
 def is_abstract(path) -> bool:
     """Whether the name of a Unix socket, a str or bytes, is none in the file system."""
-    return path[:1] in ("", b"", "\0", b"\0")
+    return path[:1] in (("", "\0") if isinstance(path, str) else (b"", b"\0"))
 
 
 def bind_unix(path):

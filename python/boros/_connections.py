@@ -13,7 +13,14 @@ from asyncio.log import logger
 from boros import _happy_eyeballs
 from boros._addresses import interleave as interleave_infos
 from boros._addresses import numeric_info
-from boros._binding import bind_all, bind_local, bind_unix, is_abstract, name_path
+from boros._binding import (
+    bind_all,
+    bind_local,
+    bind_unix,
+    is_abstract,
+    name_path,
+    socket_module,
+)
 from boros._server import Server
 from boros._sockets import check_not_tls
 
@@ -79,7 +86,13 @@ class Connections:
             sock = await self._connect_host(
                 (host, port),
                 local_addr,
-                dict(family=family, type=socket.SOCK_STREAM, proto=proto, flags=flags, loop=self),
+                {
+                    "family": family,
+                    "type": socket.SOCK_STREAM,
+                    "proto": proto,
+                    "flags": flags,
+                    "loop": self,
+                },
                 happy_eyeballs_delay,
                 interleave,
                 all_errors,
@@ -215,7 +228,7 @@ class Connections:
         family, type_, proto, _, address = addr_info
         sock = None
         try:
-            sock = socket.socket(family=family, type=type_, proto=proto)
+            sock = socket_module().socket(family=family, type=type_, proto=proto)
             sock.setblocking(False)
             if local_addr_infos is not None:
                 bind_local(sock, local_addr_infos, failures)
@@ -374,12 +387,12 @@ class Connections:
 
     async def _bind_hosts(self, host, port, family, flags, options, reuse_port):
         """Return a bound socket for each address of ``host``."""
-        if host == "":
-            hosts = [None]
-        elif isinstance(host, str) or not isinstance(host, collections.abc.Iterable):
-            hosts = [host]
-        else:
+        if isinstance(host, str | bytes):
+            hosts = [host or None]
+        elif isinstance(host, collections.abc.Iterable):
             hosts = host
+        else:
+            hosts = [host]
         found = await asyncio.gather(
             *(self._create_server_getaddrinfo(name, port, family, flags) for name in hosts)
         )

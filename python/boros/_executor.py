@@ -74,7 +74,7 @@ class Executor:
 
     async def getaddrinfo(self, host, port, *, family=0, type=0, proto=0, flags=0):
         """Look a name up, as :func:`socket.getaddrinfo` does; a numeric address needs no thread."""
-        look_up = self._getaddrinfo_debug if self.get_debug() else socket.getaddrinfo
+        look_up = self._getaddrinfo_debug if self.get_debug() else base_events.socket.getaddrinfo
         if is_numeric(host, port):
             return look_up(host, port, family, type, proto, flags)
         return await self.run_in_executor(
@@ -96,7 +96,7 @@ class Executor:
         wanted = ", ".join(wanted)
         base_events.logger.debug("Get address info %s", wanted)
         start = self.time()
-        addrinfo = socket.getaddrinfo(host, port, family, type, proto, flags)
+        addrinfo = base_events.socket.getaddrinfo(host, port, family, type, proto, flags)
         elapsed = self.time() - start
         message = f"Getting address info {wanted} took {elapsed * 1e3:.3f}ms: {addrinfo!r}"
         if elapsed >= self.slow_callback_duration:

@@ -26,6 +26,7 @@ class Server(asyncio.AbstractServer):
         self._backlog = backlog
         # Weak, so that a transport that was forgotten is still noticed.
         self._clients: weakref.WeakSet = weakref.WeakSet()
+        self._unnamed_clients = 0
         self._waiters: list | None = []
         self._serving = False
         self._serving_forever_fut = None
@@ -33,16 +34,24 @@ class Server(asyncio.AbstractServer):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} sockets={self.sockets!r}>"
 
-    def _attach(self, transport) -> None:
-        assert self._sockets is not None
-        self._clients.add(transport)
+    def _attach(self, transport=None) -> None:
+        if self._sockets is None:
+            raise RuntimeError(f"server {self!r} is closed")
+        if transport is None:
+            # Up to 3.12 asyncio's servers count their connections, and so do those who attach others.
+            self._unnamed_clients += 1
+        else:
+            self._clients.add(transport)
 
-    def _detach(self, transport) -> None:
-        self._clients.discard(transport)
+    def _detach(self, transport=None) -> None:
+        if transport is None:
+            self._unnamed_clients -= 1
+        else:
+            self._clients.discard(transport)
         self._wake_if_done()
 
     def _wake_if_done(self) -> None:
-        if self._clients or self._sockets is not None or self._waiters is None:
+        if self._clients or self._unnamed_clients or self._sockets is not None or self._waiters is None:
             return
         waiters, self._waiters = self._waiters, None
         for waiter in waiters:

@@ -13,7 +13,7 @@ from asyncio import constants, coroutines
 from asyncio.base_events import _run_until_complete_cb
 
 from boros import _tasks
-from boros._boros import Loop
+from boros._boros import Loop, install_scheduling
 from boros._connections import Connections
 from boros._executor import Executor
 from boros._reports import Reports
@@ -31,6 +31,20 @@ class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.
     It may be subclassed. One thread uses it at a time; only :meth:`call_soon_threadsafe`,
     :meth:`is_running` and :meth:`is_closed` are for others.
     """
+
+    # Not in the `__dict__` that loops have too: while that is empty, the interpreter finds methods of the
+    # loop without looking into it.
+    __slots__ = (
+        "_asyncgens",
+        "_asyncgens_shutdown_called",
+        "_coroutine_origin_tracking_enabled",
+        "_coroutine_origin_tracking_saved_depth",
+        "_default_executor",
+        "_exception_handler",
+        "_executor_shutdown_called",
+        "_signal_handlers",
+        "_signal_pipe",
+    )
 
     def __init__(self) -> None:
         self._asyncgens: weakref.WeakSet = weakref.WeakSet()
@@ -176,3 +190,7 @@ class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.
                         "asyncgen": agen,
                     }
                 )
+
+
+# In the class itself, where the interpreter calls them without detours.
+install_scheduling(EventLoop)

@@ -15,6 +15,7 @@ use crate::face::PyFace;
 use crate::handle::{Handle, TimerHandle};
 use crate::job::{Job, PyKinds};
 use crate::pool;
+use crate::scheduling;
 use crate::task::Task;
 use crate::transport::Streams;
 
@@ -77,6 +78,27 @@ impl Loop {
     #[inline]
     pub(crate) fn is_fast(&self) -> bool {
         self.fast.load(Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn is_running_anywhere(&self) -> bool {
+        self.thread_id.load(Relaxed) != 0
+    }
+
+    /// Shows the queued handles to the collector: from now on nothing keeps the loop alive.
+    fn track_queued(&self, py: Python<'_>) {
+        let handles: Vec<Py<Handle>> = self
+            .engine(py, |engine| {
+                let queued = engine.ready().filter_map(|job| match job {
+                    Job::Handle(handle) => Some(handle.clone_ref(py)),
+                    _ => None,
+                });
+                queued.collect()
+            })
+            .unwrap_or_default();
+        for handle in handles {
+            pool::track(&handle.into_bound(py));
+        }
     }
 
     pub(crate) fn is_debug(&self) -> bool {
@@ -262,7 +284,7 @@ impl Loop {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn check_callable(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
     if callback.is_callable() {
         return Ok(());
@@ -288,9 +310,7 @@ impl Loop {
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let py = class.py();
-        let name = intern!(py, "call_soon");
-        let overridden = !class.getattr(name)?.is(&py.get_type::<Loop>().getattr(name)?);
+        let overridden = !scheduling::has_native_call_soon(class)?;
         let event_loop = Loop {
             engine: GilCell::new(Some(Engine::new(Clock::monotonic())?)),
             task_factory: Slot::empty(),
@@ -344,7 +364,7 @@ impl Loop {
 
     /// Whether the loop runs, in whichever thread.
     fn is_running(&self) -> bool {
-        self.thread_id.load(Relaxed) != 0
+        self.is_running_anywhere()
     }
 
     /// Whether :meth:`close` was called.
@@ -415,6 +435,7 @@ impl Loop {
             }
         };
         let result = result.and(Loop::clear_left_task(this));
+        event_loop.track_queued(py);
         event_loop.engine(py, Engine::take_stop);
         event_loop.thread_id.store(0, Relaxed);
         result.and(asyncio::set_running_loop(py, py.None().bind(py)))
@@ -554,10 +575,7 @@ impl Loop {
         if name.eq(call_soon)? {
             let in_object =
                 this.getattr(intern!(py, "__dict__"))?.contains(call_soon).unwrap_or(true);
-            let in_class = !this
-                .get_type()
-                .getattr(call_soon)?
-                .is(&py.get_type::<Loop>().getattr(call_soon)?);
+            let in_class = !scheduling::has_native_call_soon(&this.get_type())?;
             this.get().overridden.store(in_object || in_class, Relaxed);
             this.get().update_fast();
         }

@@ -64,6 +64,11 @@ impl<'a, 'py> Args<'a, 'py> {
         }
     }
 
+    /// Whether there are no keyword arguments.
+    pub(crate) fn has_no_keywords(&self) -> bool {
+        self.keyword_values.is_empty()
+    }
+
     /// Hands each keyword to `take`, which answers whether it knows it.
     ///
     /// # Errors
@@ -149,12 +154,13 @@ unsafe extern "C" fn entry<M: FastMethod>(
     }
 }
 
-/// Gives its class the method `M`. To be called once, when the module is made.
+/// Gives `class`, which is the method's class or a subclass, the method `M`.
+///
+/// The interpreter calls it without detours on objects of exactly the class that it is put into.
 ///
 /// # Errors
 /// What the interpreter raises.
-pub(crate) fn install<M: FastMethod>(py: Python<'_>) -> PyResult<()> {
-    let class: Bound<'_, PyType> = py.get_type::<M::Class>();
+pub(crate) fn install<M: FastMethod>(class: &Bound<'_, PyType>) -> PyResult<()> {
     // Descriptors keep a pointer to it for as long as the process lives.
     let definition: &'static mut ffi::PyMethodDef = Box::leak(Box::new(ffi::PyMethodDef {
         ml_name: M::NAME.as_ptr(),
@@ -164,7 +170,23 @@ pub(crate) fn install<M: FastMethod>(py: Python<'_>) -> PyResult<()> {
     }));
     // SAFETY: the GIL is held and the definition lives for ever.
     let descriptor = unsafe {
-        Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class.as_type_ptr(), definition))?
+        let descriptor = ffi::PyDescr_NewMethod(class.as_type_ptr(), definition);
+        Bound::from_owned_ptr_or_err(class.py(), descriptor)?
     };
     class.setattr(M::NAME.to_string_lossy().as_ref(), descriptor)
+}
+
+/// Whether `object`, found as an attribute of a class, is the method `M`.
+pub(crate) fn is_method<M: FastMethod>(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: the type is checked before the object is taken for a method descriptor, whose definition lives
+    // as long as it does.
+    unsafe {
+        if ffi::Py_IS_TYPE(object.as_ptr(), &raw mut ffi::PyMethodDescr_Type) == 0 {
+            return false;
+        }
+        let definition = (*object.as_ptr().cast::<ffi::PyMethodDescrObject>()).d_method;
+        (*definition).ml_flags == ffi::METH_FASTCALL | ffi::METH_KEYWORDS
+            && (*definition).ml_meth.PyCFunctionFastWithKeywords as usize
+                == entry::<M> as *const () as usize
+    }
 }

@@ -243,7 +243,9 @@ impl Future {
         if exception.is_instance_of::<PyStopIteration>() {
             let message =
                 "StopIteration interacts badly with generators and cannot be raised into a Future";
-            if !cfg!(Py_3_12) {
+            let version = py.version_info();
+            // CPython's gh-112182, which went into two versions at once.
+            if version < (3, 11, 8) || (version >= (3, 12) && version < (3, 12, 2)) {
                 return Err(PyTypeError::new_err(message));
             }
             let replacement = PyRuntimeError::new_err(message).into_value(py).into_bound(py);

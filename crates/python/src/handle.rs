@@ -9,7 +9,7 @@ use crate::asyncio::{self, Asyncio};
 use crate::cell::Slot;
 use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
-use crate::pool::{Pool, Pooled};
+use crate::pool::{self, Pool, Pooled};
 
 /// A callback that a loop was asked to run.
 #[pyclass(frozen, subclass, weakref, module = "boros", name = "Handle")]
@@ -53,33 +53,55 @@ impl Handle {
     /// `KeyboardInterrupt` and `SystemExit`, and what the exception handler raises.
     #[inline]
     pub(crate) fn run(this: &Bound<'_, Self>) -> PyResult<()> {
+        if is_exclusive(this) {
+            return Handle::run_exclusive(this);
+        }
+        let result = if this.get().is_cancelled() {
+            Ok(())
+        } else {
+            let py = this.py();
+            let handle = this.get();
+            match (handle.callback.get(py), handle.args.get(py), handle.context.get(py)) {
+                (Some(callback), Some(args), Some(context)) => {
+                    match call(&callback, &args, &context) {
+                        Ok(_) => Ok(()),
+                        Err(error) => Handle::failed(this, error),
+                    }
+                }
+                _ => Ok(()),
+            }
+        };
+        if !is_exclusive(this) {
+            // It outlives its job, so it may be part of a cycle from now on.
+            pool::track(this);
+        }
+        result
+    }
+
+    /// Runs a handle that nobody else has: what it holds is taken out instead of copied.
+    #[inline]
+    fn run_exclusive(this: &Bound<'_, Self>) -> PyResult<()> {
         let py = this.py();
         let handle = this.get();
-        if handle.is_cancelled() {
-            return Ok(());
-        }
         let (Some(callback), Some(args), Some(context)) =
-            (handle.callback.get(py), handle.args.get(py), handle.context.get(py))
+            (handle.callback.take(py), handle.args.take(py), handle.context.take(py))
         else {
             return Ok(());
         };
-        let result = run_in(&context, || {
-            // SAFETY: the GIL is held; `callback` and `args` are owned here, and a tuple's items stay where
-            // they are; the result is a new reference or NULL with an exception set.
-            unsafe {
-                let items = (*args.as_ptr().cast::<ffi::PyTupleObject>()).ob_item.as_ptr();
-                let result = ffi::PyObject_Vectorcall(
-                    callback.as_ptr(),
-                    items,
-                    args.len(),
-                    std::ptr::null_mut(),
-                );
-                Bound::from_owned_ptr_or_err(py, result)
-            }
-        });
-        match result {
+        let (callback, args, context) =
+            (callback.into_bound(py), args.into_bound(py), context.into_bound(py));
+        match call(&callback, &args, &context) {
             Ok(_) => Ok(()),
-            Err(error) => Handle::failed(this, error),
+            Err(error) => {
+                handle.callback.set(py, Some(callback.unbind()));
+                handle.args.set(py, Some(args.unbind()));
+                handle.context.set(py, Some(context.unbind()));
+                let result = Handle::failed(this, error);
+                if !is_exclusive(this) {
+                    pool::track(this);
+                }
+                result
+            }
         }
     }
 
@@ -151,6 +173,35 @@ impl Handle {
         self.event_loop.clear();
         self.source_traceback.clear();
     }
+}
+
+/// Whether nobody else has a reference to the object.
+fn is_exclusive<T>(object: &Bound<'_, T>) -> bool {
+    // SAFETY: the object is alive.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) == 1 }
+}
+
+/// Calls `callback(*args)` in `context`.
+#[inline]
+fn call<'py>(
+    callback: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    context: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    run_in(context, || {
+        // SAFETY: the GIL is held; `callback` and `args` are owned by the caller, and a tuple's items stay where
+        // they are; the result is a new reference or NULL with an exception set.
+        unsafe {
+            let items = (*args.as_ptr().cast::<ffi::PyTupleObject>()).ob_item.as_ptr();
+            let result = ffi::PyObject_Vectorcall(
+                callback.as_ptr(),
+                items,
+                args.len(),
+                std::ptr::null_mut(),
+            );
+            Bound::from_owned_ptr_or_err(callback.py(), result)
+        }
+    })
 }
 
 // SAFETY: the value is the `Handle`, written and dropped whole.

@@ -46,5 +46,5 @@ fn _boros(m: &Bound<'_, PyModule>) -> PyResult<()> {
     pool::install::<handle::TimerHandle>(m.py());
     finalizer::install_with_dealloc::<transport::StreamTransport>(m.py())?;
     future_iter::install_slots(m.py());
-    scheduling::install(m.py())
+    scheduling::register(m)
 }

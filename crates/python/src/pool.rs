@@ -90,16 +90,53 @@ pub(crate) unsafe trait Pooled: PyClass {
 /// A new object, in kept memory if there is some.
 #[inline]
 pub(crate) fn create<T: Pooled>(py: Python<'_>, value: T::Value) -> PyResult<Bound<'_, T>> {
-    let Some(Kept(object)) = T::pool().kept.with(py, Vec::pop) else {
-        return T::create(py, value);
-    };
+    match reuse::<T>(py, value) {
+        Ok(object) => {
+            // SAFETY: the object is whole, and was not shown to the collector before.
+            unsafe { ffi::PyObject_GC_Track(object.as_ptr().cast()) };
+            Ok(object)
+        }
+        Err(value) => T::create(py, value),
+    }
+}
+
+/// A new object that the collector does not see before [`track`].
+#[inline]
+pub(crate) fn create_untracked<T: Pooled>(
+    py: Python<'_>,
+    value: T::Value,
+) -> PyResult<Bound<'_, T>> {
+    match reuse::<T>(py, value) {
+        Ok(object) => Ok(object),
+        Err(value) => {
+            let object = T::create(py, value)?;
+            // SAFETY: the object is alive; its class takes part in collection.
+            unsafe { ffi::PyObject_GC_UnTrack(object.as_ptr().cast()) };
+            Ok(object)
+        }
+    }
+}
+
+/// Shows an object to the collector, unless it sees it already.
+pub(crate) fn track<T: Pooled>(object: &Bound<'_, T>) {
+    // SAFETY: the object is alive and whole, and its class takes part in collection.
+    unsafe {
+        if ffi::PyObject_GC_IsTracked(object.as_ptr()) == 0 {
+            ffi::PyObject_GC_Track(object.as_ptr().cast());
+        }
+    }
+}
+
+/// An untracked object in kept memory, or the value back if there is none.
+#[inline]
+fn reuse<T: Pooled>(py: Python<'_>, value: T::Value) -> Result<Bound<'_, T>, T::Value> {
+    let Some(Kept(object)) = T::pool().kept.with(py, Vec::pop) else { return Err(value) };
     // SAFETY: the memory is an object of the exact class whose value was dropped. It gets its count and its
-    // type's reference back, then its value, and is shown to the collector only after that.
+    // type's reference back, and then its value.
     unsafe {
         ffi::PyObject_Init(object, T::type_object_raw(py));
         let object = Bound::from_owned_ptr(py, object).cast_into_unchecked::<T>();
         T::write(&object, value);
-        ffi::PyObject_GC_Track(object.as_ptr().cast());
         Ok(object)
     }
 }

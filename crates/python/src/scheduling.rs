@@ -4,17 +4,22 @@ use std::ffi::CStr;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyType};
 
 use crate::event_loop::Loop;
 use crate::fastcall::{self, Args, FastMethod};
 use crate::future::Future;
+use crate::handle::Handle;
 use crate::job::Job;
 use crate::pool;
 use crate::task::Task;
 
 /// The `context` keyword, which all of them take.
+#[inline(always)]
 fn context_keyword(args: &Args<'_, '_>, method: &str) -> PyResult<Option<Py<PyAny>>> {
+    if args.has_no_keywords() {
+        return Ok(None);
+    }
     let mut context = None;
     args.keywords(method, |name, value| {
         if name == "context" {
@@ -23,6 +28,20 @@ fn context_keyword(args: &Args<'_, '_>, method: &str) -> PyResult<Option<Py<PyAn
         Ok(name == "context")
     })?;
     Ok(context)
+}
+
+/// A handle that is about to be queued.
+///
+/// Most are forgotten by the caller and gone within a turn. While the loop runs it is alive, and with it all that its
+/// queue refers to, so the collector need not see a handle before it outlives its job: see `Handle::run` and
+/// `Loop::_run`.
+#[inline]
+fn new_handle<'py>(this: &Bound<'py, Loop>, handle: Handle) -> PyResult<Bound<'py, Handle>> {
+    if this.get().is_running_anywhere() {
+        pool::create_untracked(this.py(), handle)
+    } else {
+        pool::create(this.py(), handle)
+    }
 }
 
 struct CallSoon;
@@ -38,7 +57,7 @@ impl FastMethod for CallSoon {
         let callback = args.required(0, "call_soon", "callback")?;
         let context = context_keyword(&args, "call_soon")?;
         let handle = Loop::make_handle(this, &callback, args.rest(1)?, context, "call_soon")?;
-        let handle = pool::create(this.py(), handle)?;
+        let handle = new_handle(this, handle)?;
         this.get().push(this.py(), Job::Handle(handle.clone().unbind()));
         Ok(handle.into_any())
     }
@@ -58,7 +77,7 @@ impl FastMethod for CallSoonThreadsafe {
         let callback = args.required(0, method, "callback")?;
         let context = context_keyword(&args, method)?;
         let handle = Loop::make_handle(this, &callback, args.rest(1)?, context, method)?;
-        let handle = pool::create(this.py(), handle)?;
+        let handle = new_handle(this, handle)?;
         let job = Job::Handle(handle.clone().unbind());
         // The GIL orders this with everything else that is queued; only the wait has to be ended.
         this.get().engine(this.py(), |engine| {
@@ -231,15 +250,42 @@ fn run_factory<'py>(
     Ok(task)
 }
 
-/// Puts the methods into the class. To be called once, when the module is made.
+/// Puts the methods into `class`: the native class, or a subclass of it that is to call them faster.
 ///
 /// # Errors
 /// What the interpreter raises.
-pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
-    fastcall::install::<CallSoon>(py)?;
-    fastcall::install::<CallSoonThreadsafe>(py)?;
-    fastcall::install::<CallLater>(py)?;
-    fastcall::install::<CallAt>(py)?;
-    fastcall::install::<CreateFuture>(py)?;
-    fastcall::install::<CreateTask>(py)
+fn install(class: &Bound<'_, PyType>) -> PyResult<()> {
+    fastcall::install::<CallSoon>(class)?;
+    fastcall::install::<CallSoonThreadsafe>(class)?;
+    fastcall::install::<CallLater>(class)?;
+    fastcall::install::<CallAt>(class)?;
+    fastcall::install::<CreateFuture>(class)?;
+    fastcall::install::<CreateTask>(class)
+}
+
+/// Whether objects of `class` have our `call_soon`, and no other.
+///
+/// # Errors
+/// What the interpreter raises.
+pub(crate) fn has_native_call_soon(class: &Bound<'_, PyType>) -> PyResult<bool> {
+    let method = class.getattr(intern!(class.py(), "call_soon"))?;
+    Ok(fastcall::is_method::<CallSoon>(&method))
+}
+
+/// Puts the scheduling methods of the native loop into ``cls`` itself.
+#[pyfunction]
+fn install_scheduling(cls: &Bound<'_, PyType>) -> PyResult<()> {
+    if !cls.is_subclass_of::<Loop>()? {
+        return Err(PyTypeError::new_err(format!("a subclass of Loop was expected, got {cls}")));
+    }
+    install(cls)
+}
+
+/// Registers what this module has for Python, and puts the methods into the native class.
+///
+/// # Errors
+/// What the interpreter raises.
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(install_scheduling, m)?)?;
+    install(&m.py().get_type::<Loop>())
 }

@@ -40,10 +40,17 @@ impl<J> Inbox<J> {
     }
 
     /// Moves what has come in to the end of `ready`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn drain_into(&self, ready: &mut VecDeque<J>) {
         // A look first: it is cheap, and nearly always there is nothing.
-        if self.filled.load(Ordering::Relaxed) && self.filled.swap(false, Ordering::SeqCst) {
+        if self.filled.load(Ordering::Relaxed) {
+            self.drain_filled_into(ready);
+        }
+    }
+
+    #[cold]
+    fn drain_filled_into(&self, ready: &mut VecDeque<J>) {
+        if self.filled.swap(false, Ordering::SeqCst) {
             ready.extend(self.lock().drain(..));
         }
     }

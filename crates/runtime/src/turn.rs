@@ -18,7 +18,15 @@ const MAX_QUIET_TURNS: u32 = 512;
 /// No wait is longer, so that a clock that was moved, or a bug in waking, shows up within a day.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
 
-/// What the first half of a turn decides.
+/// How a turn begins.
+enum Begin<K: Kinds> {
+    /// With running as many jobs (zero: as many as are ready once the timers that are due have been queued).
+    Run(usize),
+    /// With a wait.
+    Wait(Wait<K>),
+}
+
+/// A wait to be done.
 struct Wait<K: Kinds> {
     poller: Arc<Poller>,
     inbox: Arc<Inbox<K::Job>>,
@@ -33,27 +41,26 @@ struct Wait<K: Kinds> {
 /// # Errors
 /// The first error of a job; the jobs behind it stay queued. Or that of the wait.
 pub fn turn<F: Face>(face: &F) -> Result<(), F::Error> {
-    if let Some(mut wait) = face.with(Engine::prepare) {
-        let result = face.wait(&wait.poller, &mut wait.events, wait.timeout);
-        wait.inbox.waker().finish();
-        let result = match result {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(face.failed(error)),
-            _ => Ok(()),
-        };
-        face.with(|engine| engine.dispatch(wait.events));
-        result?;
-        face.interrupted()?;
-    }
-
-    let count = face.with(|engine| engine.timers.is_empty().then_some(engine.ready.len()));
-    let count = match count {
-        Some(count) => count,
-        None => {
-            // The cancelled timers go when the engine has been given back.
-            let (count, _dead) = face.with(Engine::expire);
+    let mut count = match face.with(Engine::begin) {
+        Begin::Run(count) => count,
+        Begin::Wait(mut wait) => {
+            let result = face.wait(&wait.poller, &mut wait.events, wait.timeout);
+            wait.inbox.waker().finish();
+            let result = match result {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(face.failed(error)),
+                _ => Ok(()),
+            };
+            let count = face.with(|engine| engine.dispatch(wait.events));
+            result?;
+            face.interrupted()?;
             count
         }
     };
+    if count == 0 {
+        // The cancelled timers go when the engine has been given back.
+        let (due, _dead) = face.with(Engine::expire);
+        count = due;
+    }
     for _ in 0..count {
         let Some(job) = face.with(Engine::pop) else { break };
         face.run(job)?;
@@ -62,13 +69,25 @@ pub fn turn<F: Face>(face: &F) -> Result<(), F::Error> {
 }
 
 impl<K: Kinds> Engine<K> {
+    /// How many jobs this turn runs; zero when timers have to be looked at first.
+    #[inline]
+    fn count(&self) -> usize {
+        if self.timers.is_empty() { self.ready.len() } else { 0 }
+    }
+
     /// Decides whether and how long to wait.
-    fn prepare(&mut self) -> Option<Wait<K>> {
+    #[inline]
+    fn begin(&mut self) -> Begin<K> {
         self.drain_inbox();
+        if (!self.ready.is_empty() || self.stopping) && self.may_skip_poll() {
+            return Begin::Run(self.count());
+        }
+        Begin::Wait(self.prepare())
+    }
+
+    #[inline(never)]
+    fn prepare(&mut self) -> Wait<K> {
         let timeout = if !self.ready.is_empty() || self.stopping {
-            if self.may_skip_poll() {
-                return None;
-            }
             Some(Duration::ZERO)
         } else {
             self.skipped = 0;
@@ -76,12 +95,12 @@ impl<K: Kinds> Engine<K> {
             self.inbox.waker().prepare();
             self.timeout()
         };
-        Some(Wait {
+        Wait {
             poller: Arc::clone(&self.poller),
             inbox: Arc::clone(&self.inbox),
             events: self.events.take().unwrap_or_default(),
             timeout,
-        })
+        }
     }
 
     /// How long the wait may be by what there is to do now; without a limit if there is nothing.
@@ -94,6 +113,7 @@ impl<K: Kinds> Engine<K> {
 
     /// Asking the kernel costs more than a short job. While there are jobs it is asked at intervals, which
     /// bounds how late readiness is noticed; with no descriptor waiting there is little to notice.
+    #[inline]
     fn may_skip_poll(&mut self) -> bool {
         self.skipped += 1;
         if self.registry.len() <= self.quiet {
@@ -111,8 +131,8 @@ impl<K: Kinds> Engine<K> {
         false
     }
 
-    /// Queues the jobs of the descriptors that were found ready.
-    fn dispatch(&mut self, events: Events) {
+    /// Queues the jobs of the descriptors that were found ready. Answers as `count` does.
+    fn dispatch(&mut self, events: Events) -> usize {
         for event in events.iter() {
             let Some(resolved) = self.registry.resolve(event) else { continue };
             let jobs = [
@@ -125,6 +145,7 @@ impl<K: Kinds> Engine<K> {
         }
         self.events = Some(events);
         self.drain_inbox();
+        self.count()
     }
 
     /// Queues the jobs of the timers that are due. Answers how many jobs this turn runs, and the cancelled

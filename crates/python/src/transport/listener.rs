@@ -242,12 +242,15 @@ impl Loop {
     /// Ends what :meth:`_start_serving` began, and closes ``sock``.
     fn _stop_serving(this: &Bound<'_, Self>, sock: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = this.py();
-        let fd = sock.call_method0(intern!(py, "fileno"))?.extract::<RawFd>()?;
-        let target = this.get().engine(py, |engine| engine.unwatch(fd, Direction::Read)).flatten();
-        if let Some(Target::Listener(listener)) = &target {
-            listener.get().stop();
+        // A socket that is closed already is watched no more.
+        if let Ok(fd) = crate::watch::fileno(sock) {
+            let target =
+                this.get().engine(py, |engine| engine.unwatch(fd, Direction::Read)).flatten();
+            if let Some(Target::Listener(listener)) = &target {
+                listener.get().stop();
+            }
+            crate::watch::retire(py, target)?;
         }
-        crate::watch::retire(py, target)?;
         sock.call_method0(intern!(py, "close"))?;
         Ok(())
     }

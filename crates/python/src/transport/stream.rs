@@ -4,9 +4,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 
 use boros::reactor::Direction;
-use pyo3::exceptions::{PyOSError, PyResourceWarning};
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
 use pyo3::{ffi, intern};
 use rustix::net::{SocketAddrAny, getpeername, getsockname, sockopt};
 
@@ -123,6 +123,7 @@ impl StreamTransport {
         let py = event_loop.py();
         event_loop.get().check_open()?;
         let lends_buffer = lends_buffer(protocol)?;
+        let made = protocol.getattr(intern!(py, "connection_made"))?.unbind();
         let (fd, owned, peer, socket) = match source {
             Source::Accepted { fd, peer } => (fd.as_raw_fd(), Some(fd), peer, None),
             Source::Socket(socket) => {
@@ -166,6 +167,7 @@ impl StreamTransport {
             }),
         };
         let this = Bound::new(py, transport)?;
+        forget_earlier_use(event_loop, fd)?;
         event_loop.get().streams().claim(py, fd);
         this.get().state.with(py, |state| {
             if let Some(fd) = state.descriptor() {
@@ -173,10 +175,15 @@ impl StreamTransport {
                 let _ = sockopt::set_tcp_nodelay(fd, true);
             }
         });
-        if let Some(server) = this.get().server.get(py) {
-            server.call_method1(intern!(py, "_attach"), (&this,))?;
+        if let Some(server) = this.get().server.get(py)
+            && let Err(error) = server.call_method1(intern!(py, "_attach"), (&this,))
+        {
+            this.get().server.set(py, None);
+            StreamTransport::release(&this)?;
+            return Err(error);
         }
-        event_loop.get().push(py, Job::Connected { transport: this.clone().unbind(), waiter });
+        let transport = this.clone().unbind();
+        event_loop.get().push(py, Job::Connected { transport, made, waiter });
         Ok(this)
     }
 
@@ -184,20 +191,18 @@ impl StreamTransport {
     ///
     /// # Errors
     /// `KeyboardInterrupt` and `SystemExit`, and what the exception handler raises.
-    pub(crate) fn start(this: &Bound<'_, Self>, waiter: Option<Py<PyAny>>) -> PyResult<()> {
+    pub(crate) fn start(
+        this: &Bound<'_, Self>,
+        made: Py<PyAny>,
+        waiter: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
         let py = this.py();
         let mut result = Ok(());
-        if let (Some(protocol), Some(context)) =
-            (this.get().protocol.get(py), this.get().context.get(py))
-        {
+        if let Some(context) = this.get().context.get(py) {
             // A copy, so that what it sets is not seen by the callbacks after it: asyncio schedules them apart.
             let context = copy(&context)?;
-            let name = intern!(py, "connection_made");
-            if let Err(error) =
-                run_in(context.bind(py), || protocol.call_method1(name, (this,)).map(drop))
-            {
+            if let Err(error) = run_in(context.bind(py), || made.bind(py).call1((this,))) {
                 let args = PyTuple::new(py, [this])?;
-                let made = protocol.getattr(name)?;
                 result = StreamTransport::callback_failed(this, made, args, context, error);
             }
         }
@@ -352,11 +357,6 @@ impl StreamTransport {
         // asyncio would have given it to the kernel when it was written.
         let flushed = write::flush(this);
         flushed.and(StreamTransport::force_close(this, error))
-    }
-
-    /// The protocol, or None.
-    pub(crate) fn protocol_or_none<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        self.protocol.get(py).unwrap_or_else(|| py.None().into_bound(py))
     }
 
     /// Closes without sending what is buffered; `connection_lost(error)` follows.
@@ -579,15 +579,14 @@ impl StreamTransport {
     /// Reports what a callback raised as the loop does for the callbacks of handles.
     fn callback_failed(
         this: &Bound<'_, Self>,
-        callback: Bound<'_, PyAny>,
+        callback: Py<PyAny>,
         args: Bound<'_, PyTuple>,
         context: Py<PyAny>,
         error: PyErr,
     ) -> PyResult<()> {
         let py = this.py();
         let Some(event_loop) = this.get().event_loop.get(py) else { return Err(error) };
-        let handle =
-            Handle::new(callback.unbind(), args.unbind(), context, event_loop.unbind(), None);
+        let handle = Handle::new(callback, args.unbind(), context, event_loop.unbind(), None);
         Handle::failed(&Bound::new(py, handle)?, error)
     }
 }
@@ -613,8 +612,20 @@ pub(super) fn os_error(py: Python<'_>, number: i32) -> PyErr {
 /// files do that `makefile` makes: a `close()` of the program must not free a number that is still in use.
 fn hold(socket: &Bound<'_, PyAny>, change: isize) -> PyResult<()> {
     let name = intern!(socket.py(), "_io_refs");
-    if let Some(count) = socket.getattr_opt(name)? {
-        socket.setattr(name, count.add(change)?)?;
+    match socket.getattr_opt(name)? {
+        Some(count) if count.is_instance_of::<PyInt>() => socket.setattr(name, count.add(change)?),
+        // Not the `socket` module's.
+        _ => Ok(()),
+    }
+}
+
+/// Lets nobody wait for a number who waited for an earlier file of that number, and did not say when it was
+/// closed: the kernel has forgotten that file, and the new one would never be registered in its place.
+fn forget_earlier_use(event_loop: &Bound<'_, Loop>, fd: RawFd) -> PyResult<()> {
+    let py = event_loop.py();
+    for direction in [Direction::Read, Direction::Write] {
+        let target = event_loop.get().engine(py, |engine| engine.unwatch(fd, direction));
+        crate::watch::retire(py, target.flatten())?;
     }
     Ok(())
 }
@@ -637,14 +648,18 @@ impl Finalize for StreamTransport {
         if !this.get().state.with(py, |state| state.open) {
             return;
         }
-        let warned = this.repr().and_then(|repr| {
-            let kwargs = PyDict::new(py);
-            kwargs.set_item("source", this)?;
-            let message = format!("unclosed transport {repr}");
-            let category = py.get_type::<PyResourceWarning>();
-            py.import("warnings")?.call_method("warn", (message, category), Some(&kwargs))
-        });
-        for result in [warned.map(drop), StreamTransport::release(this)] {
+        // The interpreter's own function also works when it has begun to shut down.
+        // SAFETY: the GIL is held; the format takes one object.
+        let status = unsafe {
+            ffi::PyErr_ResourceWarning(
+                this.as_ptr(),
+                1,
+                c"unclosed transport %R".as_ptr(),
+                this.as_ptr(),
+            )
+        };
+        let warned = if status < 0 { Err(PyErr::fetch(py)) } else { Ok(()) };
+        for result in [warned, StreamTransport::release(this)] {
             if let Err(error) = result {
                 error.write_unraisable(py, Some(this.as_any()));
             }
