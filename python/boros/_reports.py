@@ -53,10 +53,10 @@ class Reports(Part):
                 continue
             value = context[key]
             if key == "source_traceback":
-                stack = "".join(traceback.format_list(value)).rstrip()
+                stack = _format_stack(value)
                 value = f"Object created at (most recent call last):\n{stack}"
             elif key == "handle_traceback":
-                stack = "".join(traceback.format_list(value)).rstrip()
+                stack = _format_stack(value)
                 value = f"Handle created at (most recent call last):\n{stack}"
             else:
                 value = repr(value)
@@ -88,7 +88,7 @@ class Reports(Part):
             get_context = getattr(subject, "get_context", None)
             variables = get_context() if get_context is not None else None
             if variables is not None and hasattr(variables, "run"):
-                variables.run(self._exception_handler, self, context)
+                self._call_handler_in(variables, context)
             else:
                 self._exception_handler(self, context)
         except (SystemExit, KeyboardInterrupt):
@@ -111,3 +111,28 @@ class Reports(Part):
                     "in custom exception handler",
                     exc_info=True,
                 )
+
+    def _call_handler_in(self, variables, context: dict) -> None:
+        called = False
+
+        def call() -> None:
+            nonlocal called
+            called = True
+            self._exception_handler(self, context)
+
+        try:
+            variables.run(call)
+        except RuntimeError:
+            if called:
+                raise
+            # They are in use: that may be the very thing to report.
+            self._exception_handler(self, context)
+
+
+def _format_stack(stack: traceback.StackSummary) -> str:
+    try:
+        return "".join(traceback.format_list(stack)).rstrip()
+    except ImportError:
+        # The interpreter is shutting down and can read no sources any more.
+        lines = [f'  File "{frame[0]}", line {frame[1]}, in {frame[2]}' for frame in stack]
+        return "\n".join(lines)

@@ -675,7 +675,7 @@ def test_an_open_loop_that_nobody_has_is_collected(loop_kind, new_loop):
     ref = weakref.ref(loop)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        del loop, future
+        loop = future = None
         gc.collect()
     assert ref() is None
 

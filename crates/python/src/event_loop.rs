@@ -15,8 +15,8 @@ use crate::errors::io_error;
 use crate::face::PyFace;
 use crate::handle::{Handle, TimerHandle};
 use crate::job::{Job, PyKinds};
+use crate::overrides::Overrides;
 use crate::pool;
-use crate::scheduling;
 use crate::task::Task;
 use crate::transport::Streams;
 
@@ -32,10 +32,8 @@ pub(crate) struct Loop {
     thread_id: AtomicU64,
     closed: AtomicBool,
     debug: AtomicBool,
-    /// Whether a subclass, or an attribute of this object, stands in for `call_soon`: then everything goes
-    /// through it.
-    overridden: AtomicBool,
-    /// Neither closed, nor in debug mode, nor overridden: jobs may be queued without asking.
+    overrides: Overrides,
+    /// Neither closed, nor in debug mode, nor with another `call_soon`: jobs may be queued without asking.
     fast: AtomicBool,
     /// Seconds, as the bits of an `f64`.
     slow_callback_duration: AtomicU64,
@@ -179,9 +177,8 @@ impl Loop {
     }
 
     fn update_fast(&self) {
-        let fast = !self.closed.load(Relaxed)
-            && !self.debug.load(Relaxed)
-            && !self.overridden.load(Relaxed);
+        let fast =
+            !self.closed.load(Relaxed) && !self.debug.load(Relaxed) && !self.overrides.call_soon();
         self.fast.store(fast, Relaxed);
     }
 
@@ -193,13 +190,51 @@ impl Loop {
     }
 
     pub(crate) fn now(&self, py: Python<'_>) -> Time {
+        if self.overrides.time() {
+            // The engine's clock only stands for what the other method answered last.
+            return Clock::monotonic().now();
+        }
         self.engine(py, |engine| engine.clock().now()).unwrap_or_else(|| Clock::monotonic().now())
     }
 
     /// What `time()` answers: a subclass may have a clock of its own.
     #[inline]
     pub(crate) fn now_secs(this: &Bound<'_, Self>) -> PyResult<f64> {
+        if this.get().overrides.time() {
+            return this.call_method0(intern!(this.py(), "time"))?.extract();
+        }
         Ok(this.get().now(this.py()).as_secs_f64())
+    }
+
+    /// Which of its methods were replaced.
+    pub(crate) fn overrides(&self) -> &Overrides {
+        &self.overrides
+    }
+
+    /// Sets the engine's clock by what `time()` answers, if that is not the native one.
+    #[inline]
+    pub(crate) fn set_clock(this: &Bound<'_, Self>) -> PyResult<()> {
+        if this.get().overrides.time() { Loop::set_own_clock(this) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn set_own_clock(this: &Bound<'_, Self>) -> PyResult<()> {
+        let now = Time::from_secs_f64(Loop::now_secs(this)?);
+        let clock = Clock::simulated(now);
+        this.get().engine(this.py(), |engine| engine.set_clock(clock));
+        Ok(())
+    }
+
+    /// Looks which methods stand in for ours.
+    fn update_overrides(this: &Bound<'_, Self>) -> PyResult<()> {
+        let event_loop = this.get();
+        let had_own_clock = event_loop.overrides.time();
+        event_loop.overrides.update(this)?;
+        event_loop.update_fast();
+        if had_own_clock && !event_loop.overrides.time() {
+            event_loop.engine(this.py(), |engine| engine.set_clock(Clock::monotonic()));
+        }
+        Ok(())
     }
 
     /// Takes note that a queued timer was cancelled.
@@ -328,7 +363,6 @@ impl Loop {
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let overridden = !scheduling::has_native_call_soon(class)?;
         let engine =
             Engine::new(Clock::monotonic()).map_err(|error| io_error(class.py(), &error))?;
         let event_loop = Loop {
@@ -337,7 +371,7 @@ impl Loop {
             thread_id: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             debug: AtomicBool::new(false),
-            overridden: AtomicBool::new(overridden),
+            overrides: Overrides::of_class(class)?,
             fast: AtomicBool::new(false),
             slow_callback_duration: AtomicU64::new(0.1f64.to_bits()),
             left_task: Slot::empty(),
@@ -442,11 +476,13 @@ impl Loop {
         let event_loop = this.get();
         event_loop.check_open()?;
         event_loop._check_running(py)?;
+        // A class may have been given another method since.
+        Loop::update_overrides(this)?;
         asyncio::set_running_loop(py, this)?;
         event_loop.thread_id.store(thread_ident(), Relaxed);
         let face = PyFace::new(this);
         let result = loop {
-            if let Err(error) = turn(&face) {
+            if let Err(error) = Loop::set_clock(this).and_then(|()| turn(&face)) {
                 break Err(error);
             }
             // SAFETY: takes a flag back, which runs no Python code.
@@ -464,6 +500,7 @@ impl Loop {
     /// One turn, for programs that drive the loop themselves.
     fn _run_once(this: &Bound<'_, Self>) -> PyResult<()> {
         this.get().check_open()?;
+        Loop::set_clock(this)?;
         turn(&PyFace::new(this)).and(Loop::clear_left_task(this))
     }
 
@@ -578,7 +615,7 @@ impl Loop {
 }
 
 impl Loop {
-    /// Sets or deletes an attribute of the object, and takes note when that replaces `call_soon`.
+    /// Sets or deletes an attribute of the object, and takes note when that replaces a method.
     fn set_attribute(
         this: &Bound<'_, Self>,
         name: &Bound<'_, PyAny>,
@@ -591,13 +628,8 @@ impl Loop {
         if result < 0 {
             return Err(PyErr::fetch(py));
         }
-        let call_soon = intern!(py, "call_soon");
-        if name.eq(call_soon)? {
-            let in_object =
-                this.getattr(intern!(py, "__dict__"))?.contains(call_soon).unwrap_or(true);
-            let in_class = !scheduling::has_native_call_soon(&this.get_type())?;
-            this.get().overridden.store(in_object || in_class, Relaxed);
-            this.get().update_fast();
+        if Overrides::concern(name)? {
+            Loop::update_overrides(this)?;
         }
         Ok(())
     }

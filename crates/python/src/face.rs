@@ -93,7 +93,7 @@ impl Face for PyFace<'_, '_> {
         if unsafe { ffi::PyErr_CheckSignals() } < 0 {
             return Err(PyErr::fetch(self.py()));
         }
-        Ok(())
+        Loop::set_clock(self.event_loop)
     }
 
     fn failed(&self, error: io::Error) -> PyErr {

@@ -331,8 +331,8 @@ impl Future {
     fn callback_pair(py: Python<'_>, callback: &Callback) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
         match callback {
             Callback::Task(task) => {
-                let (function, _, context) = step::as_callback(task.bind(py), None)?;
-                Ok((function, context))
+                let task = task.bind(py);
+                Ok((step::wakeup_callback(task)?, task.get().context(py)?.unbind()))
             }
             Callback::Python { function, context } => {
                 Ok((function.clone_ref(py), context.clone_ref(py)))
@@ -526,7 +526,8 @@ impl Future {
         let mut unwanted = Vec::new();
         for entry in future.callbacks.with(py, |callbacks| callbacks.snapshot(py)) {
             // The comparison may run Python code that changes the list.
-            if Future::callback_pair(py, &entry)?.0.bind(py).eq(callback)? {
+            let function = Future::callback_pair(py, &entry)?.0;
+            if function.is(callback) || function.bind(py).eq(callback)? {
                 unwanted.push(entry);
             }
         }

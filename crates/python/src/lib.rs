@@ -13,6 +13,7 @@ mod future_iter;
 mod handle;
 mod job;
 mod loop_ref;
+mod overrides;
 mod pool;
 mod scheduler;
 mod scheduling;

@@ -2,8 +2,11 @@
 //!
 //! PyO3's own `freelist` loses track of reused objects in the cyclic collector, so this is ours. Only plain
 //! objects are kept: of the exact class, with no `__dict__` and no weak references, and never finalized.
+//!
+//! Also here, since all teardowns of these classes pass through: a long chain of objects that hold each other
+//! is torn down link by link, not one inside the other to the end of the stack.
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
 
 use pyo3::prelude::*;
 use pyo3::{PyClass, ffi};
@@ -12,6 +15,23 @@ use crate::cell::GilCell;
 
 /// How many objects of a class are kept.
 const CAPACITY: usize = 1024;
+
+/// How many teardowns may be under way inside each other; what goes beyond waits until those have ended.
+const MAX_NESTING: u32 = 32;
+
+/// How many teardowns are under way, of all classes and threads. Only used with the GIL held.
+static NESTING: AtomicU32 = AtomicU32::new(0);
+
+/// Objects whose count fell to zero when too many teardowns were under way: hidden from the collector.
+static WAITING: GilCell<Vec<Waiting>> = GilCell::new(Vec::new());
+
+struct Waiting {
+    object: *mut ffi::PyObject,
+    tear_down: unsafe fn(*mut ffi::PyObject),
+}
+
+// SAFETY: nobody else knows of the object; only used with the GIL held.
+unsafe impl Send for Waiting {}
 
 /// The kept objects of one class.
 pub(crate) struct Pool {
@@ -132,8 +152,36 @@ fn reuse<T: Pooled>(py: Python<'_>, value: T::Value) -> Result<Bound<'_, T>, T::
 }
 
 unsafe extern "C" fn tp_dealloc<T: Pooled>(object: *mut ffi::PyObject) {
-    // SAFETY: the interpreter calls this with the GIL held and an object whose count fell to zero. The value
-    // is dropped once, when nobody can reach the object any more; what that runs cannot bring it back.
+    // SAFETY: the interpreter calls this with the GIL held and an object whose count fell to zero. One that
+    // waits is hidden from the collector, and shown again before anything else is done with it. Objects of
+    // Python subclasses are not made to wait: their own teardown is under way already, and bounds itself.
+    unsafe {
+        let py = Python::assume_attached();
+        let nesting = NESTING.load(Relaxed);
+        if nesting >= MAX_NESTING && ffi::Py_TYPE(object) == T::type_object_raw(py) {
+            ffi::PyObject_GC_UnTrack(object.cast());
+            WAITING.with(py, |waiting| waiting.push(Waiting { object, tear_down: tear_down::<T> }));
+            return;
+        }
+        NESTING.store(nesting + 1, Relaxed);
+        tear_down::<T>(object);
+        if nesting == 0 {
+            while let Some(Waiting { object, tear_down }) = WAITING.with(py, Vec::pop) {
+                ffi::PyObject_GC_Track(object.cast());
+                tear_down(object);
+            }
+        }
+        NESTING.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Tears an object down: keeps its memory, or has it freed.
+///
+/// # Safety
+/// `object` is of the class or a subclass, its count fell to zero, and the GIL is held.
+unsafe fn tear_down<T: Pooled>(object: *mut ffi::PyObject) {
+    // SAFETY: as the caller says. The value is dropped once, when nobody can reach the object any more; what
+    // that runs cannot bring it back.
     unsafe {
         if T::finalize_before_dealloc(object) {
             return;

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::event_loop::Loop;
 use crate::fastcall::{self, Args, FastMethod};
@@ -114,7 +114,8 @@ fn new_handle<'py>(this: &Bound<'py, Loop>, handle: Handle) -> PyResult<Bound<'p
     }
 }
 
-struct CallSoon;
+/// `call_soon`.
+pub(crate) struct CallSoon;
 
 impl FastMethod for CallSoon {
     type Class = Loop;
@@ -169,13 +170,33 @@ impl FastMethod for CallLater {
         let delay = call.time("delay must not be None")?;
         let when = Loop::now_secs(this)? + delay.extract::<f64>()?;
         let rest = args.rest(call.rest)?;
+        if this.get().overrides().call_at() {
+            return ask_call_at(this, when, &call.callback, &rest, call.context);
+        }
         let timer =
             Loop::schedule_at(this, when, &call.callback, rest, call.context, "call_later")?;
         Ok(timer.into_any())
     }
 }
 
-struct CallAt;
+/// Hands what `call_later` was given to the method that stands in for `call_at`.
+fn ask_call_at<'py>(
+    this: &Bound<'py, Loop>,
+    when: f64,
+    callback: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    context: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = this.py();
+    let mut all = vec![when.into_pyobject(py)?.into_any(), callback.clone()];
+    all.extend(args.iter());
+    let kwargs = PyDict::new(py);
+    kwargs.set_item(intern!(py, "context"), context)?;
+    this.call_method(intern!(py, "call_at"), PyTuple::new(py, all)?, Some(&kwargs))
+}
+
+/// `call_at`.
+pub(crate) struct CallAt;
 
 impl FastMethod for CallAt {
     type Class = Loop;
@@ -322,15 +343,6 @@ fn install(class: &Bound<'_, PyType>) -> PyResult<()> {
     fastcall::install::<CallAt>(class)?;
     fastcall::install::<CreateFuture>(class)?;
     fastcall::install::<CreateTask>(class)
-}
-
-/// Whether objects of `class` have our `call_soon`, and no other.
-///
-/// # Errors
-/// What the interpreter raises.
-pub(crate) fn has_native_call_soon(class: &Bound<'_, PyType>) -> PyResult<bool> {
-    let method = class.getattr(intern!(class.py(), "call_soon"))?;
-    Ok(fastcall::is_method::<CallSoon>(&method))
 }
 
 /// Puts the scheduling methods of the native loop into ``cls`` itself.
