@@ -488,7 +488,9 @@ def test_a_server_is_a_context(run):
     run(main())
 
 
-@pytest.mark.skipif(sys.version_info < (3, 13), reason="before, connections were counted, and this one stayed")
+@pytest.mark.skipif(
+    sys.version_info < (3, 13), reason="before, connections were counted, and this one stayed"
+)
 def test_a_forgotten_connection_does_not_keep_the_server(run):
     async def main():
         sock, address = bound()

@@ -19,7 +19,6 @@ import weakref
 import pytest
 
 import boros
-
 from conftest import Recorder, attach, tcp_pair
 
 BIG = 3_000_000
@@ -507,7 +506,9 @@ def test_writes_to_a_lost_connection_are_counted_and_warned_of(run, caplog):
         with caplog.at_level(logging.WARNING, "asyncio"):
             for _ in range(4):
                 transport.write(b"hello?")
-        assert [record.message for record in caplog.records] == ["socket.send() raised exception."] * 3
+        assert [record.message for record in caplog.records] == [
+            "socket.send() raised exception."
+        ] * 3
 
     run(main())
 
@@ -615,8 +616,17 @@ def test_flow_control_callbacks_that_raise_are_reported(run, pair, reports):
     run(main())
 
 
-@pytest.mark.parametrize("callback", ["connection_made", "data_received", "eof_received", "pause_writing",
-                                      "resume_writing", "connection_lost"])
+@pytest.mark.parametrize(
+    "callback",
+    [
+        "connection_made",
+        "data_received",
+        "eof_received",
+        "pause_writing",
+        "resume_writing",
+        "connection_lost",
+    ],
+)
 @pytest.mark.parametrize("how", ["close", "abort"])
 def test_every_callback_may_close(run, pair, reports, loop_kind, callback, how):
     class Closing(Recorder):
@@ -675,7 +685,9 @@ def test_every_callback_may_close(run, pair, reports, loop_kind, callback, how):
 # KeyboardInterrupt
 
 
-@pytest.mark.parametrize("callback", ["connection_made", "data_received", "eof_received", "connection_lost"])
+@pytest.mark.parametrize(
+    "callback", ["connection_made", "data_received", "eof_received", "connection_lost"]
+)
 def test_a_keyboard_interrupt_leaves_a_loop_that_runs_on_and_closes(loop, pair, callback):
     left, right = pair()
     left.setblocking(False)
@@ -765,10 +777,20 @@ def test_a_buffered_protocol_is_read_into(run, pair):
 @pytest.mark.parametrize(
     ("callback", "answer", "message", "error"),
     [
-        ("get_buffer", bytearray(), "Fatal error: protocol.get_buffer() call failed.", RuntimeError),
+        (
+            "get_buffer",
+            bytearray(),
+            "Fatal error: protocol.get_buffer() call failed.",
+            RuntimeError,
+        ),
         ("get_buffer", None, "Fatal error: protocol.get_buffer() call failed.", TypeError),
         ("get_buffer", Oops(), "Fatal error: protocol.get_buffer() call failed.", Oops),
-        ("get_buffer", b"read only", "Fatal read error on socket transport", (TypeError, BufferError)),
+        (
+            "get_buffer",
+            b"read only",
+            "Fatal read error on socket transport",
+            (TypeError, BufferError),
+        ),
         ("buffer_updated", Oops(), "Fatal error: protocol.buffer_updated() call failed.", Oops),
     ],
 )
@@ -900,7 +922,10 @@ def test_it_is_an_asyncio_transport_and_knows_its_addresses(run):
         assert transport.get_extra_info("unknown", 7) == 7
         reset(right)
         await protocol.lost
-        assert (transport.get_extra_info("sockname"), transport.get_extra_info("peername")) == addresses
+        assert (
+            transport.get_extra_info("sockname"),
+            transport.get_extra_info("peername"),
+        ) == addresses
         assert transport.get_extra_info("socket").fileno() == -1
 
     run(main())
