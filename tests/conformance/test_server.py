@@ -12,8 +12,7 @@ import sys
 import warnings
 
 import pytest
-
-from conftest import LOCAL, Recorder, attach, bound, make_server
+from peers import LOCAL, Recorder, attach, bound, make_server
 
 
 def connect(address):

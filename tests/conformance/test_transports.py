@@ -17,9 +17,9 @@ import warnings
 import weakref
 
 import pytest
+from peers import Recorder, attach, tcp_pair
 
 import boros
-from conftest import Recorder, attach, tcp_pair
 
 BIG = 3_000_000
 
