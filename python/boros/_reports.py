@@ -5,6 +5,7 @@ The logger is looked up where asyncio keeps it, at each use: programs and tests 
 
 from __future__ import annotations
 
+import contextvars
 import traceback
 from asyncio import base_events
 from typing import TYPE_CHECKING, Any
@@ -88,7 +89,7 @@ class Reports(Part):
             get_context = getattr(subject, "get_context", None)
             variables = get_context() if get_context is not None else None
             if variables is not None and hasattr(variables, "run"):
-                self._call_handler_in(variables, context)
+                self._call_handler_in(variables, self._exception_handler, context)
             else:
                 self._exception_handler(self, context)
         except (SystemExit, KeyboardInterrupt):
@@ -112,13 +113,15 @@ class Reports(Part):
                     exc_info=True,
                 )
 
-    def _call_handler_in(self, variables, context: dict) -> None:
+    def _call_handler_in(
+        self, variables: contextvars.Context, handler: ExceptionHandler, context: Report
+    ) -> None:
         called = False
 
         def call() -> None:
             nonlocal called
             called = True
-            self._exception_handler(self, context)
+            handler(self, context)  # type: ignore[arg-type]
 
         try:
             variables.run(call)
@@ -126,7 +129,7 @@ class Reports(Part):
             if called:
                 raise
             # They are in use: that may be the very thing to report.
-            self._exception_handler(self, context)
+            call()
 
 
 def _format_stack(stack: traceback.StackSummary) -> str:

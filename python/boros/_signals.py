@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import signal
-import socket
 import threading
 from asyncio import coroutines
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ class Signals(Part):
 
     _signal_handlers: dict[int, Handle]
     #: Where the loop reads the numbers of signals, and where the interpreter writes them.
-    _signal_pipe: tuple[socket.socket, socket.socket] | None
+    _signal_pipe: tuple[int, int] | None
 
     def add_signal_handler(self, sig: int, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
         """Have ``callback(*args)`` called in the loop when the signal ``sig`` arrives.
@@ -43,7 +43,7 @@ class Signals(Part):
         self._check_signal(sig)
         self._check_closed()
         try:
-            signal.set_wakeup_fd(self._open_signal_pipe())
+            signal.set_wakeup_fd(self._open_signal_pipe(), warn_on_full_buffer=False)
         except (ValueError, OSError) as failure:
             raise RuntimeError(str(failure)) from failure
         self._signal_handlers[sig] = Handle(callback, args, self, None)
@@ -101,19 +101,16 @@ class Signals(Part):
     def _open_signal_pipe(self) -> int:
         """Open the pair of sockets that the interpreter writes signal numbers to."""
         if self._signal_pipe is None:
-            receiver, sender = socket.socketpair()
-            receiver.setblocking(False)
-            sender.setblocking(False)
-            self._signal_pipe = receiver, sender
-            self._watch_signals(receiver.fileno(), self._read_signals)
-        return self._signal_pipe[1].fileno()
+            # Not a pair of sockets: of numbers sent one by one, a pipe holds a hundred times as many, and
+            # a number that finds no place is lost.
+            receiver, sender = self._signal_pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+            self._watch_signals(receiver, self._read_signals)
+        return self._signal_pipe[1]
 
     def _read_signals(self) -> None:
         while True:
             try:
-                numbers = self._signal_pipe[0].recv(4096)  # type: ignore[index]
-            except InterruptedError:
-                continue
+                numbers = os.read(self._signal_pipe[0], 4096)  # type: ignore[index]
             except BlockingIOError:
                 return
             for number in numbers:
@@ -136,7 +133,7 @@ class Signals(Part):
         try:
             yield
         finally:
-            if previous == -1 and not self._signal_handlers:
+            if previous in (-1, mine) and not self._signal_handlers:
                 with contextlib.suppress(ValueError, OSError):
                     current = signal.set_wakeup_fd(-1)
                     if current not in (-1, mine):
@@ -154,7 +151,7 @@ class Signals(Part):
             if threading.current_thread() is threading.main_thread():
                 with contextlib.suppress(ValueError, OSError):
                     current = signal.set_wakeup_fd(-1)
-                    if current not in (-1, sender.fileno()):
+                    if current not in (-1, sender):
                         signal.set_wakeup_fd(current)
-            receiver.close()
-            sender.close()
+            os.close(receiver)
+            os.close(sender)
