@@ -121,7 +121,7 @@ class Reports(Part):
         def call() -> None:
             nonlocal called
             called = True
-            handler(self, context)  # type: ignore[arg-type]
+            handler(self, context)
 
         try:
             variables.run(call)
