@@ -524,30 +524,6 @@ class Connections(Part):
         """Raise :exc:`NotImplementedError`: boros has no datagram transports yet."""
         raise NotImplementedError("boros does not support datagram endpoints yet")
 
-    async def connect_read_pipe(
-        self, protocol_factory: Callable[[], _ProtocolT], pipe: Any
-    ) -> tuple[asyncio.ReadTransport, _ProtocolT]:
-        """Raise :exc:`NotImplementedError`: boros has no pipe transports yet."""
-        raise NotImplementedError("boros does not support pipes yet")
-
-    async def connect_write_pipe(
-        self, protocol_factory: Callable[[], _ProtocolT], pipe: Any
-    ) -> tuple[asyncio.WriteTransport, _ProtocolT]:
-        """Raise :exc:`NotImplementedError`: boros has no pipe transports yet."""
-        raise NotImplementedError("boros does not support pipes yet")
-
-    async def subprocess_shell(
-        self, protocol_factory: Callable[[], _ProtocolT], cmd: bytes | str, **options: Any
-    ) -> tuple[asyncio.SubprocessTransport, _ProtocolT]:
-        """Raise :exc:`NotImplementedError`: boros cannot run subprocesses yet."""
-        raise NotImplementedError("boros does not support subprocesses yet")
-
-    async def subprocess_exec(
-        self, protocol_factory: Callable[[], _ProtocolT], *args: Any, **options: Any
-    ) -> tuple[asyncio.SubprocessTransport, _ProtocolT]:
-        """Raise :exc:`NotImplementedError`: boros cannot run subprocesses yet."""
-        raise NotImplementedError("boros does not support subprocesses yet")
-
 
 # Checks
 

@@ -18,6 +18,7 @@ from boros import _tasks
 from boros._boros import Loop, install_scheduling
 from boros._connections import Connections
 from boros._executor import Executor
+from boros._processes import Processes
 from boros._reports import Reports
 from boros._signals import Signals
 from boros._sockets import Sockets
@@ -29,7 +30,9 @@ _T = TypeVar("_T")
 _tasks.install()
 
 
-class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.AbstractEventLoop):
+class EventLoop(
+    Connections, Processes, Sockets, Signals, Executor, Reports, Loop, asyncio.AbstractEventLoop
+):
     """An asyncio event loop whose scheduler, futures, tasks and transports are native.
 
     It may be subclassed. One thread uses it at a time; only :meth:`call_soon_threadsafe`,

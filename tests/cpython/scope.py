@@ -11,9 +11,11 @@ DEFAULT_MODULES = (
     "test_tasks",
     "test_events",
     "test_base_events",
+    "test_subprocess",
     "test_sock_lowlevel",
     "test_locks",
     "test_streams",
+    "test_unix_events",
     "test_waitfor",
     "test_timeouts",
     "test_server",
@@ -34,8 +36,6 @@ LATER_MODULES = (
     "test_ssl",
     "test_sslproto",
     "test_sendfile",
-    "test_subprocess",
-    "test_unix_events",
     "test_transports",
     "test_protocols",
 )
@@ -75,21 +75,12 @@ LATER_TESTS = (
         ),
     ),
     Later(
-        "pipes",
+        "sendfile",
         (
-            "test_events.*EventLoopTests.test_*pipe*",
-            "test_events.*EventLoopTests.test_*_pty*",
-            "test_streams.StreamTests.test_read_all_from_pipe_reader",
+            "test_base_events.BaseLoopSockSendfileTests.*",
+            "test_unix_events.SelectorEventLoopUnixSockSendfileTests.*",
         ),
     ),
-    Later(
-        "subprocesses",
-        (
-            "test_events.*EventLoopTests.test_subprocess_*",
-            "test_base_events.BaseEventLoopTests.test_subprocess_*",
-        ),
-    ),
-    Later("sendfile", ("test_base_events.BaseLoopSockSendfileTests.*",)),
 )
 
 

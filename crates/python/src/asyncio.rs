@@ -14,6 +14,7 @@ pub(crate) struct Asyncio {
     pub(crate) handle_class: Py<PyType>,
     pub(crate) timer_handle_class: Py<PyType>,
     pub(crate) transport_class: Py<PyType>,
+    pub(crate) read_transport_class: Py<PyType>,
     pub(crate) buffered_protocol_class: Py<PyType>,
     pub(crate) iscoroutine: Py<PyAny>,
     /// The module `asyncio.events`: its functions are looked up at each use, since programs replace them.
@@ -55,6 +56,7 @@ impl Asyncio {
             handle_class: class("Handle")?,
             timer_handle_class: class("TimerHandle")?,
             transport_class: class("Transport")?,
+            read_transport_class: class("ReadTransport")?,
             buffered_protocol_class: class("BufferedProtocol")?,
             iscoroutine: function("asyncio.coroutines", "iscoroutine")?,
             events: py.import("asyncio.events")?.unbind(),

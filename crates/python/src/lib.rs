@@ -37,6 +37,8 @@ fn _boros(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<handle::TimerHandle>()?;
     m.add_class::<transport::StreamTransport>()?;
     m.add_class::<transport::Listener>()?;
+    m.add_class::<transport::ReadPipeTransport>()?;
+    m.add_class::<transport::WritePipeTransport>()?;
     m.add_function(wrap_pyfunction!(task::pending_tasks, m)?)?;
     scheduler::register(m)?;
     finalizer::install::<future::Future>(m.py())?;
@@ -47,6 +49,8 @@ fn _boros(m: &Bound<'_, PyModule>) -> PyResult<()> {
     pool::install::<handle::Handle>(m.py());
     pool::install::<handle::TimerHandle>(m.py());
     finalizer::install_with_dealloc::<transport::StreamTransport>(m.py())?;
+    finalizer::install_with_dealloc::<transport::ReadPipeTransport>(m.py())?;
+    finalizer::install_with_dealloc::<transport::WritePipeTransport>(m.py())?;
     future_iter::install_slots(m.py());
     scheduling::register(m)
 }
