@@ -92,13 +92,20 @@ class ChildTransport(BaseSubprocessTransport):
 
     def _exit_ready(self) -> None:
         """What the loop does when the child has ended."""
-        try:
-            status = wait_for(self._pidfd)
-        except ChildProcessError:
-            status = None
-        else:
+        proc = self._proc
+        assert proc is not None
+        # A thread that waits with the Popen object holds this, until it has the status, which is now.
+        with proc._waitpid_lock:  # type: ignore[attr-defined]
+            status: int | None = proc.returncode
             if status is None:
-                return
+                try:
+                    status = wait_for(self._pidfd)
+                except ChildProcessError:
+                    status = None
+                else:
+                    if status is None:
+                        return
+                    proc.returncode = status
         self._loop._remove_reader(self._pidfd)
         self._close_pidfd()
         self._exited(status)
@@ -115,8 +122,8 @@ class ChildTransport(BaseSubprocessTransport):
 
     def _exited(self, status: int | None) -> None:
         """Tell the protocol; ``status`` is None if somebody else was told it."""
-        if status is None:
-            status = self._status_of_popen()
+        if status is None and self._proc is not None:
+            status = self._proc.returncode
         if status is None:
             logger.warning(
                 "child process pid %d exit status already read:  will report returncode %d",
@@ -125,14 +132,6 @@ class ChildTransport(BaseSubprocessTransport):
             )
             status = STATUS_UNKNOWN
         self._process_exited(status)
-
-    def _status_of_popen(self) -> int | None:
-        """What the Popen object knows, if it was asked by somebody who has it from us."""
-        assert self._proc is not None
-        # Whoever waits in another thread holds it until the status is there, which is now.
-        with self._proc._waitpid_lock:  # type: ignore[attr-defined]
-            returncode: int | None = self._proc.returncode
-        return returncode
 
     def _close_pidfd(self) -> None:
         pidfd, self._pidfd = self._pidfd, -1

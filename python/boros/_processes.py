@@ -164,7 +164,12 @@ class Processes(Part):
             extra=extra,
             **kwargs,
         )
-        transport._watch_exit()
+        try:
+            transport._watch_exit()
+        except BaseException:
+            # Not even a thread can be had.
+            transport.close()
+            raise
         try:
             await waiter
         except (SystemExit, KeyboardInterrupt):

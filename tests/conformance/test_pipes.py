@@ -59,6 +59,19 @@ async def writing(file, protocol=None):
     return await asyncio.get_running_loop().connect_write_pipe(lambda: protocol or Recorder(), file)
 
 
+async def settle():
+    """Wait until the loop has told of everything that was ready before."""
+    reader, writer = os.pipe()
+    os.write(writer, b"x")
+    readable = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().add_reader(reader, lambda: readable.done() or readable.set_result(1))
+    await readable
+    asyncio.get_running_loop().remove_reader(reader)
+    os.close(reader)
+    os.close(writer)
+    await turns()
+
+
 async def turns(count=3):
     """Let the loop turn a few times."""
     for _ in range(count):
@@ -109,7 +122,7 @@ def test_a_paused_pipe_is_not_read(run, pipe):
         transport.pause_reading()
         assert not transport.is_reading()
         pipe[1].write(b"spam")
-        await asyncio.sleep(0.02)
+        await settle()
         assert not protocol.data
         transport.resume_reading()
         transport.resume_reading()
@@ -132,7 +145,7 @@ def test_a_pipe_paused_at_its_introduction_is_not_read(run, pipe):
     async def main():
         pipe[1].write(b"spam")
         transport, protocol = await reading(pipe[0], Paused())
-        await asyncio.sleep(0.02)
+        await settle()
         assert protocol.calls == ["made"]
         transport.resume_reading()
         await protocol.has(4)
@@ -468,7 +481,7 @@ def test_a_socket_whose_peer_talks_stays_open(boros_run):
         left, right = socket.socketpair()
         transport, protocol = await writing(left)
         right.send(b"hello")
-        await asyncio.sleep(0.02)
+        await settle()
         assert not transport.is_closing()
         transport.write(b"spam")
         assert right.recv(10) == b"spam"
@@ -487,7 +500,7 @@ def test_a_fifo_that_is_its_own_reader_stays_open(boros_run, tmp_path):
         fd = os.open(tmp_path / "fifo", os.O_RDWR)
         transport, protocol = await writing(os.fdopen(fd, "r+b", 0))
         transport.write(b"spam")
-        await asyncio.sleep(0.02)
+        await settle()
         assert not transport.is_closing()
         assert os.read(fd, 10) == b"spam"
         transport.close()
