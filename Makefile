@@ -59,10 +59,15 @@ test-python: build ## behaviour tests, on asyncio and on boros
 	$(BIN)/python -m pytest -q tests benches/python/tests --ignore tests/cpython
 	$(BIN)/python -m pytest -q tests/cpython
 
+# The oldest and the newest Python whose library mypy is to have in mind.
+TYPED_FOR := 3.11 3.14
+
 .PHONY: test-types
-test-types: build ## the type stubs, against themselves and against the module
-	$(BIN)/python -m mypy --strict python/boros tests/typing
-	$(BIN)/python -m mypy.stubtest boros._boros --allowlist tests/typing/stubtest-allowlist.txt
+test-types: build ## the types: of the package, of programs that use it, and against what runs
+	@for version in $(TYPED_FOR); do \
+	  $(BIN)/python -m mypy --strict --python-version $$version python/boros tests/typing || exit 1; \
+	done
+	$(BIN)/python -m mypy.stubtest boros --allowlist tests/typing/stubtest-allowlist.txt
 
 .PHONY: test-cpython
 test-cpython: build ## the interpreter's own asyncio tests, on boros
@@ -119,7 +124,7 @@ bench-gate: build $(VENV)/.peers ## fail if a speed gate is missed
 
 .PHONY: wheel
 wheel: $(VENV)/.created ## a wheel for this interpreter, in dist/
-	$(BIN)/maturin build --release --out dist
+	$(BIN)/maturin build --release --interpreter $(BIN)/python --out dist
 
 .PHONY: clean
 clean: ## remove what was built

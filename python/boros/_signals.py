@@ -8,18 +8,31 @@ import os
 import signal
 import threading
 from asyncio import coroutines
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING
 
 from boros._boros import Handle
+from boros._part import Part
+
+if TYPE_CHECKING:
+    from typing import TypeVarTuple
+
+    _Ts = TypeVarTuple("_Ts")
 
 
-def _sighandler_noop(signum, frame) -> None:
+def _sighandler_noop(signum: int, frame: FrameType | None) -> None:
     """Stand in for a handler: the number written to the wake-up descriptor is what counts."""
 
 
-class Signals:
+class Signals(Part):
     """The signal handlers of a loop."""
 
-    def add_signal_handler(self, sig, callback, *args) -> None:
+    _signal_handlers: dict[int, Handle]
+    #: Where the loop reads the numbers of signals, and where the interpreter writes them.
+    _signal_pipe: tuple[int, int] | None
+
+    def add_signal_handler(self, sig: int, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
         """Have ``callback(*args)`` called in the loop when the signal ``sig`` arrives.
 
         Raises :exc:`ValueError` for a number that is no signal, :exc:`RuntimeError` for one that cannot
@@ -45,7 +58,7 @@ class Signals:
                 raise RuntimeError(f"sig {sig} cannot be caught") from failure
             raise
 
-    def remove_signal_handler(self, sig) -> bool:
+    def remove_signal_handler(self, sig: int) -> bool:
         """Take a handler back, and answer whether there was one."""
         self._check_signal(sig)
         try:
@@ -68,13 +81,13 @@ class Signals:
         with contextlib.suppress(ValueError, OSError):
             signal.set_wakeup_fd(-1)
 
-    def _check_signal(self, sig) -> None:
+    def _check_signal(self, sig: int) -> None:
         if not isinstance(sig, int):
             raise TypeError(f"sig must be an int, not {sig!r}")
         if sig not in signal.valid_signals():
             raise ValueError(f"invalid signal number {sig}")
 
-    def _handle_signal(self, sig) -> None:
+    def _handle_signal(self, sig: int) -> None:
         handle = self._signal_handlers.get(sig)
         if handle is None:
             return
@@ -86,7 +99,7 @@ class Signals:
     # The wake-up descriptor
 
     def _open_signal_pipe(self) -> int:
-        """Open the pair of sockets that the interpreter writes signal numbers to."""
+        """Open the pipe that the interpreter writes signal numbers to."""
         if self._signal_pipe is None:
             # Not a pair of sockets: of numbers sent one by one, a pipe holds a hundred times as many, and
             # a number that finds no place is lost.
@@ -97,7 +110,7 @@ class Signals:
     def _read_signals(self) -> None:
         while True:
             try:
-                numbers = os.read(self._signal_pipe[0], 4096)
+                numbers = os.read(self._signal_pipe[0], 4096)  # type: ignore[index]
             except BlockingIOError:
                 return
             for number in numbers:
@@ -107,7 +120,7 @@ class Signals:
                 return
 
     @contextlib.contextmanager
-    def _signals_wake_the_loop(self):
+    def _signals_wake_the_loop(self) -> Iterator[None]:
         """While the loop runs in the main thread, a signal ends its wait, whenever it arrives.
 
         Without a wake-up descriptor, one that arrives just before the wait would go unnoticed until

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import asyncio.tasks
 import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from boros._boros import Task, pending_tasks
 
+if TYPE_CHECKING:
+    _WeakSet = weakref.WeakSet[asyncio.Task[Any]]
+else:
+    _WeakSet = weakref.WeakSet
 
-class AllTasks(weakref.WeakSet):
+
+class AllTasks(_WeakSet):
     """The set that :func:`asyncio.all_tasks` reads, followed by the tasks of boros that are not done.
 
     The native side keeps a list of its own, so creating a task costs no weak reference.
     """
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[asyncio.Task[Any]]:
         yield from super().__iter__()
         yield from pending_tasks()
 

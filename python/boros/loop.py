@@ -10,7 +10,9 @@ import weakref
 from asyncio import constants, coroutines
 
 # The very function: anyio finds the root task by it.
-from asyncio.base_events import _run_until_complete_cb
+from asyncio.base_events import _run_until_complete_cb  # type: ignore[attr-defined]
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from typing import Any, TypeVar
 
 from boros import _tasks
 from boros._boros import Loop, install_scheduling
@@ -21,6 +23,8 @@ from boros._signals import Signals
 from boros._sockets import Sockets
 
 __all__ = ["EventLoop"]
+
+_T = TypeVar("_T")
 
 _tasks.install()
 
@@ -47,16 +51,16 @@ class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.
     )
 
     def __init__(self) -> None:
-        self._asyncgens: weakref.WeakSet = weakref.WeakSet()
+        self._asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
         self._asyncgens_shutdown_called = False
         self._coroutine_origin_tracking_enabled = False
-        self._coroutine_origin_tracking_saved_depth = None
+        self._coroutine_origin_tracking_saved_depth: int | None = None
         self._exception_handler = None
         self._default_executor = None
         self._executor_shutdown_called = False
-        self._signal_handlers: dict = {}
+        self._signal_handlers = {}
         self._signal_pipe = None
-        self.set_debug(coroutines._is_debug_mode())
+        self.set_debug(coroutines._is_debug_mode())  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
         return (
@@ -64,7 +68,7 @@ class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.
             f"closed={self.is_closed()} debug={self.get_debug()}>"
         )
 
-    def __del__(self, _warn=warnings.warn) -> None:
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         if not self.is_closed():
             _warn(f"unclosed event loop {self!r}", ResourceWarning, source=self)
             if not self.is_running():
@@ -95,7 +99,7 @@ class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.
             self._set_coroutine_origin_tracking(False)
             sys.set_asyncgen_hooks(*old_hooks)
 
-    def run_until_complete(self, future):
+    def run_until_complete(self, future: Awaitable[_T] | Generator[Any, None, _T]) -> _T:
         """Run until ``future`` is done and return its result, or raise its exception.
 
         A coroutine is wrapped in a task. Raises :exc:`RuntimeError` if the loop is stopped before.
@@ -103,10 +107,10 @@ class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.
         self._check_closed()
         self._check_running()
         new_task = not asyncio.isfuture(future)
-        future = asyncio.ensure_future(future, loop=self)
+        future = asyncio.ensure_future(future, loop=self)  # type: ignore[arg-type]
         if new_task:
             # The caller never sees the task, so what becomes of it is for us to tell.
-            future._log_destroy_pending = False
+            future._log_destroy_pending = False  # type: ignore[attr-defined]
         future.add_done_callback(_run_until_complete_cb)
         try:
             self.run_forever()
@@ -150,22 +154,25 @@ class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.
             self._coroutine_origin_tracking_saved_depth = sys.get_coroutine_origin_tracking_depth()
             sys.set_coroutine_origin_tracking_depth(constants.DEBUG_STACK_DEPTH)
         else:
-            sys.set_coroutine_origin_tracking_depth(self._coroutine_origin_tracking_saved_depth)
+            sys.set_coroutine_origin_tracking_depth(
+                self._coroutine_origin_tracking_saved_depth  # type: ignore[arg-type]
+            )
         self._coroutine_origin_tracking_enabled = bool(enabled)
 
     # Asynchronous generators
 
-    def _asyncgen_firstiter_hook(self, agen) -> None:
+    def _asyncgen_firstiter_hook(self, agen: AsyncGenerator[Any, Any]) -> None:
         if self._asyncgens_shutdown_called:
             warnings.warn(
                 f"asynchronous generator {agen!r} was scheduled after "
                 f"loop.shutdown_asyncgens() call",
                 ResourceWarning,
+                stacklevel=1,
                 source=self,
             )
         self._asyncgens.add(agen)
 
-    def _asyncgen_finalizer_hook(self, agen) -> None:
+    def _asyncgen_finalizer_hook(self, agen: AsyncGenerator[Any, Any]) -> None:
         self._asyncgens.discard(agen)
         if not self.is_closed():
             self.call_soon_threadsafe(self.create_task, agen.aclose())
@@ -177,9 +184,7 @@ class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.
         if not closing:
             return
         self._asyncgens.clear()
-        results = await asyncio.gather(
-            *[agen.aclose() for agen in closing], return_exceptions=True
-        )
+        results = await asyncio.gather(*[agen.aclose() for agen in closing], return_exceptions=True)
         for result, agen in zip(results, closing, strict=True):
             if isinstance(result, Exception):
                 self.call_exception_handler(

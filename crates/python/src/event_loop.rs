@@ -11,6 +11,7 @@ use pyo3::{PyTraverseError, PyVisit, ffi, intern};
 use crate::asyncio::{self, Asyncio};
 use crate::cell::{GilCell, Slot};
 use crate::context;
+use crate::errors::io_error;
 use crate::face::PyFace;
 use crate::handle::{Handle, TimerHandle};
 use crate::job::{Job, PyKinds};
@@ -55,17 +56,36 @@ impl Loop {
         self.engine.with(py, |engine| engine.as_mut().map(f))
     }
 
+    /// Lends the engine like [`engine`](Self::engine), without a check.
+    ///
+    /// # Safety
+    /// `f` runs no Python code, and is called by none that the engine is lent to.
+    #[inline(always)]
+    pub(crate) unsafe fn engine_leaf<R>(
+        &self,
+        py: Python<'_>,
+        f: impl FnOnce(&mut Engine<PyKinds>) -> R,
+    ) -> Option<R> {
+        // SAFETY: as the caller says.
+        unsafe { self.engine.with_leaf(py, |engine| engine.as_mut().map(f)) }
+    }
+
     /// Queues `job`. A closed loop drops it.
     #[inline]
     pub(crate) fn push(&self, py: Python<'_>, job: Job) {
-        let left_over = self.engine.with(py, |engine| match engine {
-            Some(engine) => {
-                engine.push(job);
-                None
-            }
-            None => Some(job),
-        });
-        drop(left_over);
+        // SAFETY: queueing a job runs no Python code, and neither does handing it back.
+        let left_over = unsafe {
+            self.engine.with_leaf(py, |engine| match engine {
+                Some(engine) => {
+                    engine.push(job);
+                    None
+                }
+                None => Some(job),
+            })
+        };
+        if let Some(job) = left_over {
+            drop(job);
+        }
     }
 
     pub(crate) fn task_factory<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
@@ -135,13 +155,11 @@ impl Loop {
     /// What the interpreter raises.
     #[inline]
     pub(crate) fn clear_left_task(this: &Bound<'_, Self>) -> PyResult<()> {
-        match this.get().left_task.take(this.py()) {
-            None => Ok(()),
-            Some(task) => {
-                let _task = task.into_bound(this.py());
-                asyncio::swap_current_task(this.py(), this, None).map(drop)
-            }
+        if !this.get().left_task.is_some(this.py()) {
+            return Ok(());
         }
+        this.get().left_task.set(this.py(), None);
+        asyncio::swap_current_task(this.py(), this, None).map(drop)
     }
 
     pub(crate) fn set_current_handle(&self, py: Python<'_>, handle: Option<Py<Handle>>) {
@@ -345,8 +363,10 @@ impl Loop {
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
+        let engine =
+            Engine::new(Clock::monotonic()).map_err(|error| io_error(class.py(), &error))?;
         let event_loop = Loop {
-            engine: GilCell::new(Some(Engine::new(Clock::monotonic())?)),
+            engine: GilCell::new(Some(engine)),
             task_factory: Slot::empty(),
             thread_id: AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -373,7 +393,6 @@ impl Loop {
     }
 
     /// Has tasks made by ``factory(loop, coro, **kwargs)``, or by boros again if it is None.
-    #[pyo3(signature = (factory, /))]
     fn set_task_factory(&self, factory: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = factory.py();
         if factory.is_none() {
@@ -466,7 +485,8 @@ impl Loop {
             if let Err(error) = Loop::set_clock(this).and_then(|()| turn(&face)) {
                 break Err(error);
             }
-            if event_loop.engine(py, Engine::take_stop).unwrap_or(true) {
+            // SAFETY: takes a flag back, which runs no Python code.
+            if unsafe { event_loop.engine_leaf(py, Engine::take_stop) }.unwrap_or(true) {
                 break Ok(());
             }
         };

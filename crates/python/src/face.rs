@@ -7,6 +7,7 @@ use boros::{Engine, Face};
 use pyo3::prelude::*;
 use pyo3::{ffi, intern};
 
+use crate::errors::io_error;
 use crate::event_loop::Loop;
 use crate::handle::{self, Handle};
 use crate::job::{Job, PyKinds};
@@ -58,7 +59,9 @@ impl Face for PyFace<'_, '_> {
 
     #[inline]
     fn with<R>(&self, f: impl FnOnce(&mut Engine<PyKinds>) -> R) -> R {
-        match self.event_loop.get().engine(self.py(), f) {
+        // SAFETY: lent to the engine's own methods only, by `turn` and here. They move jobs, timers and targets
+        // about and copy references, which runs no Python code; what has to go is handed out to be dropped.
+        match unsafe { self.event_loop.get().engine_leaf(self.py(), f) } {
             Some(result) => result,
             // A running loop refuses to be closed, and a closed one to run.
             None => unreachable!("the loop was closed while it ran"),
@@ -94,7 +97,7 @@ impl Face for PyFace<'_, '_> {
     }
 
     fn failed(&self, error: io::Error) -> PyErr {
-        error.into()
+        io_error(self.py(), &error)
     }
 
     #[inline]
@@ -106,7 +109,10 @@ impl Face for PyFace<'_, '_> {
         } else {
             job.run(self.py(), self.event_loop)
         };
-        let flushed = event_loop.streams().leave_job(self.py());
-        result.and(flushed)
+        if event_loop.streams().leave_job() {
+            let flushed = event_loop.streams().flush(self.py());
+            return result.and(flushed);
+        }
+        result
     }
 }

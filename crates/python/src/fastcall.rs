@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyTuple, PyType};
 use pyo3::{PyTypeInfo, ffi};
 
@@ -33,13 +34,18 @@ impl<'a, 'py> Args<'a, 'py> {
         method: &str,
         name: &str,
     ) -> PyResult<Borrowed<'a, 'py, PyAny>> {
-        match self.positional.get(index) {
-            // SAFETY: the caller keeps the arguments alive for the call.
-            Some(argument) => Ok(unsafe { Borrowed::from_ptr(self.py, *argument) }),
-            None => Err(PyTypeError::new_err(format!(
+        self.get(index).ok_or_else(|| {
+            PyTypeError::new_err(format!(
                 "{method}() missing required positional argument: '{name}'"
-            ))),
-        }
+            ))
+        })
+    }
+
+    /// The positional argument at `index`, if there is one.
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> Option<Borrowed<'a, 'py, PyAny>> {
+        // SAFETY: the caller keeps the arguments alive for the call.
+        self.positional.get(index).map(|argument| unsafe { Borrowed::from_ptr(self.py, *argument) })
     }
 
     /// The positional arguments from `index` on.
@@ -47,7 +53,9 @@ impl<'a, 'py> Args<'a, 'py> {
     pub(crate) fn rest(&self, index: usize) -> PyResult<Bound<'py, PyTuple>> {
         let rest = self.positional.get(index..).unwrap_or_default();
         if rest.is_empty() {
-            return Ok(PyTuple::empty(self.py));
+            static EMPTY: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
+            let empty = EMPTY.get_or_init(self.py, || PyTuple::empty(self.py).unbind());
+            return Ok(empty.bind(self.py).clone());
         }
         // SAFETY: the caller keeps the arguments alive for the call; each slot of the new tuple is filled
         // once with a reference of its own.

@@ -415,6 +415,7 @@ impl Finalize for Future {
 // SAFETY: the value is the `Future`, written and dropped whole.
 unsafe impl Pooled for Future {
     type Value = Future;
+    const FINALIZED: bool = true;
 
     fn pool() -> &'static Pool {
         static POOL: Pool = Pool::new();

@@ -142,9 +142,10 @@ impl Handle {
             return Ok(false);
         }
         if handle.event_loop.get(py).is_some_and(|event_loop| event_loop.get().is_debug()) {
-            // Kept for messages about this handle: the callback is let go of below.
-            let repr = this.as_any().repr()?.into_any().unbind();
-            handle.repr.set(py, Some(repr));
+            // Kept for messages about this handle: the callback is let go of below. One that cannot be made (as
+            // while the interpreter shuts down) must not keep the handle from being cancelled.
+            let repr = this.as_any().repr().map(|repr| repr.into_any().unbind());
+            handle.repr.set(py, repr.ok());
         }
         handle.cancelled.store(true, Relaxed);
         handle.callback.set(py, None);
@@ -193,12 +194,12 @@ fn call<'py>(
         // they are; the result is a new reference or NULL with an exception set.
         unsafe {
             let items = (*args.as_ptr().cast::<ffi::PyTupleObject>()).ob_item.as_ptr();
-            let result = ffi::PyObject_Vectorcall(
-                callback.as_ptr(),
-                items,
-                args.len(),
-                std::ptr::null_mut(),
-            );
+            let (callee, count, none) = (callback.as_ptr(), args.len(), std::ptr::null_mut());
+            // What `PyObject_Vectorcall` does, without its check of the result for consistency.
+            let result = match ffi::PyVectorcall_Function(callee) {
+                Some(function) => function(callee, items, count, none),
+                None => ffi::PyObject_Vectorcall(callee, items, count, none),
+            };
             Bound::from_owned_ptr_or_err(callback.py(), result)
         }
     })

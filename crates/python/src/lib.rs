@@ -3,6 +3,7 @@ mod asyncio;
 mod callbacks;
 mod cell;
 mod context;
+mod errors;
 mod event_loop;
 mod face;
 mod fastcall;

@@ -6,7 +6,7 @@
 //! Also here, since all teardowns of these classes pass through: a long chain of objects that hold each other
 //! is torn down link by link, not one inside the other to the end of the stack.
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
 
 use pyo3::prelude::*;
 use pyo3::{PyClass, ffi};
@@ -36,11 +36,14 @@ unsafe impl Send for Waiting {}
 /// The kept objects of one class.
 pub(crate) struct Pool {
     kept: GilCell<Vec<Kept>>,
+    /// The class itself; null before [`install`].
+    class: AtomicPtr<ffi::PyTypeObject>,
     /// PyO3's own `tp_dealloc`, for what is not kept.
     dealloc: OnceLock<ffi::destructor>,
 }
 
-/// Memory of an object that went: untracked, its value dropped, its type's reference given up.
+/// Memory of an object that went: untracked, its value dropped. Its count is 1 and it holds its type's reference,
+/// so that it needs nothing but a value to be an object again.
 struct Kept(*mut ffi::PyObject);
 
 // SAFETY: plain memory that nobody else knows of; only used with the GIL held.
@@ -48,7 +51,11 @@ unsafe impl Send for Kept {}
 
 impl Pool {
     pub(crate) const fn new() -> Self {
-        Pool { kept: GilCell::new(Vec::new()), dealloc: OnceLock::new() }
+        Pool {
+            kept: GilCell::new(Vec::new()),
+            class: AtomicPtr::new(std::ptr::null_mut()),
+            dealloc: OnceLock::new(),
+        }
     }
 }
 
@@ -60,6 +67,8 @@ impl Pool {
 pub(crate) unsafe trait Pooled: PyClass {
     /// What a new object is made of.
     type Value;
+    /// Whether the class has a finalizer. An object that it ran for once must not be used again.
+    const FINALIZED: bool = false;
 
     fn pool() -> &'static Pool;
 
@@ -130,11 +139,12 @@ pub(crate) fn track<T: Pooled>(object: &Bound<'_, T>) {
 /// An untracked object in kept memory, or the value back if there is none.
 #[inline]
 fn reuse<T: Pooled>(py: Python<'_>, value: T::Value) -> Result<Bound<'_, T>, T::Value> {
-    let Some(Kept(object)) = T::pool().kept.with(py, Vec::pop) else { return Err(value) };
-    // SAFETY: the memory is an object of the exact class whose value was dropped. It gets its count and its
-    // type's reference back, and then its value.
+    // SAFETY: a vector of pointers runs no Python code.
+    let kept = unsafe { T::pool().kept.with_leaf(py, Vec::pop) };
+    let Some(Kept(object)) = kept else { return Err(value) };
+    // SAFETY: the memory is an object of the exact class, with a count of 1 that is ours, whose value was dropped.
+    // It gets a new one.
     unsafe {
-        ffi::PyObject_Init(object, T::type_object_raw(py));
         let object = Bound::from_owned_ptr(py, object).cast_into_unchecked::<T>();
         T::write(&object, value);
         Ok(object)
@@ -177,22 +187,24 @@ unsafe fn tear_down<T: Pooled>(object: *mut ffi::PyObject) {
             return;
         }
         let py = Python::assume_attached();
-        let class = T::type_object_raw(py);
+        let class = T::pool().class.load(Relaxed);
         if ffi::Py_TYPE(object) == class
+            && T::pool().kept.with_leaf(py, |kept| kept.len() < CAPACITY)
             && is_plain(object, class)
-            && T::pool().kept.with(py, |kept| kept.len() < CAPACITY)
+            && !(T::FINALIZED && ffi::PyObject_GC_IsFinalized(object) != 0)
         {
             ffi::PyObject_GC_UnTrack(object.cast());
             T::drop_value(&Borrowed::from_ptr(py, object).cast_unchecked::<T>());
-            T::pool().kept.with(py, |kept| kept.push(Kept(object)));
-            ffi::Py_DECREF(class.cast());
+            // From zero to one: nobody but the pool has it.
+            ffi::Py_INCREF(object);
+            T::pool().kept.with_leaf(py, |kept| kept.push(Kept(object)));
         } else if let Some(dealloc) = T::pool().dealloc.get() {
             dealloc(object);
         }
     }
 }
 
-/// Whether the object has no `__dict__`, no weak references, and was never finalized.
+/// Whether the object has no `__dict__` and no weak references.
 ///
 /// # Safety
 /// `object` is of the exact class `class`, and the GIL is held.
@@ -205,11 +217,7 @@ unsafe fn is_plain(object: *mut ffi::PyObject, class: *mut ffi::PyTypeObject) ->
             }
     };
     // SAFETY: the class is alive, and so is the object's memory.
-    unsafe {
-        is_null((*class).tp_weaklistoffset)
-            && is_null((*class).tp_dictoffset)
-            && ffi::PyObject_GC_IsFinalized(object) == 0
-    }
+    unsafe { is_null((*class).tp_weaklistoffset) && is_null((*class).tp_dictoffset) }
 }
 
 /// Has the objects of the class kept. To be called once, when the module is made and no object exists.
@@ -221,6 +229,7 @@ pub(crate) fn install<T: Pooled>(py: Python<'_>) {
         if let Some(dealloc) = (*class).tp_dealloc
             && T::pool().dealloc.set(dealloc).is_ok()
         {
+            T::pool().class.store(class, Relaxed);
             (*class).tp_dealloc = Some(tp_dealloc::<T>);
         }
     }

@@ -235,6 +235,7 @@ impl Finalize for Task {
 // SAFETY: the value is the `Future` and the rest of the `Task`, each written and dropped whole.
 unsafe impl Pooled for Task {
     type Value = (Future, Task);
+    const FINALIZED: bool = true;
 
     fn pool() -> &'static Pool {
         static POOL: Pool = Pool::new();

@@ -7,6 +7,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple};
 
+use crate::errors::io_error;
 use crate::event_loop::Loop;
 use crate::handle::Handle;
 use crate::job::Target;
@@ -56,7 +57,7 @@ pub(crate) fn watch<'py>(
         Ok(previous) => retire(py, previous)?,
         Err((error, target)) => {
             drop(target);
-            return Err(error.into());
+            return Err(io_error(py, &error));
         }
     }
     Ok(handle)

@@ -20,8 +20,10 @@ const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 /// How a turn begins.
 enum Begin<K: Kinds> {
-    /// With running as many jobs (zero: as many as are ready once the timers that are due have been queued).
-    Run(usize),
+    /// With running this job and then as many more.
+    Run(K::Job, usize),
+    /// With queueing the timers that are due, and then running all jobs that are ready.
+    Expire,
     /// With a wait.
     Wait(Wait<K>),
 }
@@ -41,8 +43,12 @@ struct Wait<K: Kinds> {
 /// # Errors
 /// The first error of a job; the jobs behind it stay queued. Or that of the wait.
 pub fn turn<F: Face>(face: &F) -> Result<(), F::Error> {
-    let mut count = match face.with(Engine::begin) {
-        Begin::Run(count) => count,
+    let count = match face.with(Engine::begin) {
+        Begin::Run(job, more) => {
+            face.run(job)?;
+            more
+        }
+        Begin::Expire => expire(face),
         Begin::Wait(mut wait) => {
             let result = face.wait(&wait.poller, &mut wait.events, wait.timeout);
             wait.inbox.waker().finish();
@@ -50,17 +56,12 @@ pub fn turn<F: Face>(face: &F) -> Result<(), F::Error> {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(face.failed(error)),
                 _ => Ok(()),
             };
-            let count = face.with(|engine| engine.dispatch(wait.events));
+            face.with(|engine| engine.dispatch(wait.events));
             result?;
             face.interrupted()?;
-            count
+            expire(face)
         }
     };
-    if count == 0 {
-        // The cancelled timers go when the engine has been given back.
-        let (due, _dead) = face.with(Engine::expire);
-        count = due;
-    }
     for _ in 0..count {
         let Some(job) = face.with(Engine::pop) else { break };
         face.run(job)?;
@@ -68,19 +69,25 @@ pub fn turn<F: Face>(face: &F) -> Result<(), F::Error> {
     Ok(())
 }
 
-impl<K: Kinds> Engine<K> {
-    /// How many jobs this turn runs; zero when timers have to be looked at first.
-    #[inline]
-    fn count(&self) -> usize {
-        if self.timers.is_empty() { self.ready.len() } else { 0 }
-    }
+/// Queues the jobs of the timers that are due, and answers how many jobs are ready then.
+fn expire<F: Face>(face: &F) -> usize {
+    // The cancelled timers go when the engine has been given back.
+    let (count, _dead) = face.with(Engine::expire);
+    count
+}
 
-    /// Decides whether and how long to wait.
+impl<K: Kinds> Engine<K> {
+    /// Decides how the turn begins.
     #[inline]
     fn begin(&mut self) -> Begin<K> {
         self.drain_inbox();
         if (!self.ready.is_empty() || self.stopping) && self.may_skip_poll() {
-            return Begin::Run(self.count());
+            if self.timers.is_empty()
+                && let Some(job) = self.ready.pop_front()
+            {
+                return Begin::Run(job, self.ready.len());
+            }
+            return Begin::Expire;
         }
         Begin::Wait(self.prepare())
     }
@@ -131,8 +138,8 @@ impl<K: Kinds> Engine<K> {
         false
     }
 
-    /// Queues the jobs of the descriptors that were found ready. Answers as `count` does.
-    fn dispatch(&mut self, events: Events) -> usize {
+    /// Queues the jobs of the descriptors that were found ready.
+    fn dispatch(&mut self, events: Events) {
         for event in events.iter() {
             let Some(resolved) = self.registry.resolve(event) else { continue };
             let jobs = [
@@ -145,13 +152,15 @@ impl<K: Kinds> Engine<K> {
         }
         self.events = Some(events);
         self.drain_inbox();
-        self.count()
     }
 
     /// Queues the jobs of the timers that are due. Answers how many jobs this turn runs, and the cancelled
     /// timers that were in the way.
     fn expire(&mut self) -> (usize, Vec<K::Timer>) {
         let mut dead = Vec::new();
+        if self.timers.is_empty() {
+            return (self.ready.len(), dead);
+        }
         // The clock's resolution: a timer that is due within it is due.
         let now = Time::from_nanos(self.clock.now().as_nanos().saturating_add(1));
         while let Some(timer) = self.timers.pop_due(now) {

@@ -9,10 +9,11 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use rustix::io::Errno;
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
 
-use super::stream::{Source, StreamTransport, os_error};
+use super::stream::{Source, StreamTransport};
 use crate::asyncio;
 use crate::cell::Slot;
 use crate::context::{copy, copy_current, run_in};
+use crate::errors::os_error;
 use crate::event_loop::Loop;
 use crate::job::Target;
 

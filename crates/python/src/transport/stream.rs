@@ -1,21 +1,22 @@
 //! `StreamTransport`: a connected TCP or Unix socket, its state and its life.
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 
 use boros::reactor::Direction;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 use pyo3::{ffi, intern};
-use rustix::net::{SocketAddrAny, getpeername, getsockname, sockopt};
+use rustix::net::{getpeername, sockopt};
 
-use super::address;
+use super::info;
 use super::write;
 use super::write_buffer::{Sent, WriteBuffer};
 use crate::asyncio::{self, Asyncio};
 use crate::cell::{GilCell, Slot};
 use crate::context::{copy, copy_current, run_in};
+use crate::errors::os_error;
 use crate::event_loop::Loop;
 use crate::finalizer::{Finalize, FinalizeOnDealloc};
 use crate::future::Future;
@@ -50,11 +51,13 @@ pub(super) struct State {
     pub(super) fd: RawFd,
     open: bool,
     /// The owner, unless a `socket.socket` is.
-    owned: Option<OwnedFd>,
+    pub(super) owned: Option<OwnedFd>,
     /// The own address, kept when the descriptor is closed.
-    local: Option<SocketAddr>,
+    pub(super) local: Option<SocketAddr>,
     /// Known from `accept`, or asked at creation: a peer that has left has no name.
     pub(super) peer: Option<SocketAddr>,
+    /// How many bytes the next read is likely to bring.
+    pub(super) expected: usize,
     pub(super) buffer: WriteBuffer,
     pub(super) high: usize,
     pub(super) low: usize,
@@ -128,7 +131,7 @@ impl StreamTransport {
             Source::Accepted { fd, peer } => (fd.as_raw_fd(), Some(fd), peer, None),
             Source::Socket(socket) => {
                 let fd = crate::watch::fileno(&socket)?;
-                hold(&socket, 1)?;
+                info::hold(&socket, 1)?;
                 let known = match &extra {
                     Some(extra) => extra.contains(intern!(py, "peername"))?,
                     None => false,
@@ -152,6 +155,7 @@ impl StreamTransport {
                 owned,
                 local: None,
                 peer,
+                expected: 0,
                 buffer: WriteBuffer::default(),
                 high: HIGH_WATER,
                 low: HIGH_WATER / 4,
@@ -449,7 +453,7 @@ impl StreamTransport {
         let closed = match transport.socket.take(py) {
             Some(socket) => {
                 let socket = socket.bind(py);
-                hold(socket, -1).and(socket.call_method0(intern!(py, "close")).map(drop))
+                info::hold(socket, -1).and(socket.call_method0(intern!(py, "close")).map(drop))
             }
             None => Ok(()),
         };
@@ -460,120 +464,6 @@ impl StreamTransport {
             None => Ok(()),
         };
         names.and(closed).and(detached)
-    }
-
-    /// Takes note of what the system will not tell any more once the descriptor is closed.
-    fn keep_names(&self, this: &Bound<'_, Self>) -> PyResult<()> {
-        let py = this.py();
-        let known = self.state.with(py, |state| {
-            let Some(fd) = state.descriptor() else { return true };
-            state.local = getsockname(fd).ok().and_then(|address| address.try_into().ok());
-            state.local.is_some()
-        });
-        if !known {
-            self.extra_item(this, intern!(py, "sockname"))?;
-            self.extra_item(this, intern!(py, "peername"))?;
-        }
-        Ok(())
-    }
-
-    /// The dict behind `get_extra_info`.
-    pub(super) fn extra<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
-        if let Some(extra) = self.extra.get(py) {
-            return extra;
-        }
-        let extra = PyDict::new(py);
-        self.extra.set(py, Some(extra.clone().unbind()));
-        extra
-    }
-
-    /// What `get_extra_info` knows under `name`: looked up when it is first asked for.
-    pub(super) fn extra_item<'py>(
-        &self,
-        this: &Bound<'py, Self>,
-        name: &Bound<'py, PyAny>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let py = this.py();
-        if let Some(extra) = self.extra.get(py)
-            && let Some(value) = extra.get_item(name)?
-        {
-            return Ok(Some(value));
-        }
-        let Ok(text) = name.cast::<PyString>() else { return Ok(None) };
-        let value = match text.to_str()? {
-            "socket" => self.transport_socket(this)?,
-            "sockname" => self.name(py, |state| state.local, |fd| getsockname(fd).ok())?,
-            "peername" => self.name(py, |state| state.peer, |fd| getpeername(fd).ok().flatten())?,
-            _ => return Ok(None),
-        };
-        self.extra(py).set_item(name, &value)?;
-        Ok(Some(value))
-    }
-
-    fn name<'py>(
-        &self,
-        py: Python<'py>,
-        kept: impl FnOnce(&State) -> Option<SocketAddr>,
-        ask: impl FnOnce(BorrowedFd<'_>) -> Option<SocketAddrAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let (kept, asked) = self.state.with(py, |state| match kept(state) {
-            Some(address) => (Some(address), None),
-            None => (None, state.descriptor().and_then(ask)),
-        });
-        match (kept, asked) {
-            (Some(address), _) => address::inet(py, address),
-            (None, Some(address)) => address::any(py, address),
-            (None, None) => Ok(py.None().into_bound(py)),
-        }
-    }
-
-    /// The object that `get_extra_info("socket")` answers, which cannot read, write or close.
-    fn transport_socket<'py>(&self, this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let py = this.py();
-        let socket = match self.python_socket(this)? {
-            Some(socket) => socket,
-            // Nobody asked while there was one: a socket that is not open stands for it.
-            None => {
-                let class = py.import(intern!(py, "socket"))?.getattr(intern!(py, "socket"))?;
-                class.call_method1(intern!(py, "__new__"), (&class,))?
-            }
-        };
-        py.import(intern!(py, "asyncio.trsock"))?
-            .getattr(intern!(py, "TransportSocket"))?
-            .call1((socket,))
-    }
-
-    /// The `socket.socket`, which owns the descriptor from now on; None once the connection is lost.
-    pub(super) fn python_socket<'py>(
-        &self,
-        this: &Bound<'py, Self>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let py = this.py();
-        if let Some(socket) = self.socket.get(py) {
-            return Ok(Some(socket));
-        }
-        let Some((fd, family)) = self.state.with(py, |state| {
-            let family = getsockname(state.descriptor()?).ok()?.address_family();
-            Some((state.fd, family))
-        }) else {
-            return Ok(None);
-        };
-        let module = py.import(intern!(py, "socket"))?;
-        let stream = module.getattr(intern!(py, "SOCK_STREAM"))?;
-        let socket =
-            module.getattr(intern!(py, "socket"))?.call1((family.as_raw(), stream, -1, fd))?;
-        // That ran Python code: it may have asked for the socket, too, or have closed the connection.
-        let owned = self.state.with(py, |state| state.owned.take());
-        let Some(owned) = owned else {
-            socket.call_method0(intern!(py, "detach"))?;
-            return Ok(self.socket.get(py));
-        };
-        // Owned by the socket object now.
-        let _ = owned.into_raw_fd();
-        self.socket.set(py, Some(socket.clone().unbind()));
-        hold(&socket, 1)?;
-        socket.call_method1(intern!(py, "setblocking"), (false,))?;
-        Ok(Some(socket))
     }
 
     /// Reports what a callback raised as the loop does for the callbacks of handles.
@@ -594,29 +484,6 @@ impl StreamTransport {
 /// Whether `protocol` is an `asyncio.BufferedProtocol`.
 pub(super) fn lends_buffer(protocol: &Bound<'_, PyAny>) -> PyResult<bool> {
     protocol.is_instance(Asyncio::get(protocol.py())?.buffered_protocol_class.bind(protocol.py()))
-}
-
-/// The exception that stands for a system's error number.
-pub(super) fn os_error(py: Python<'_>, number: i32) -> PyErr {
-    let text = py
-        .import(intern!(py, "os"))
-        .and_then(|os| os.call_method1(intern!(py, "strerror"), (number,)))
-        .map(Bound::unbind);
-    match text {
-        Ok(text) => PyOSError::new_err((number, text)),
-        Err(error) => error,
-    }
-}
-
-/// Holds off the closing of a `socket.socket` while a transport uses its descriptor, or lets go of it, as the
-/// files do that `makefile` makes: a `close()` of the program must not free a number that is still in use.
-fn hold(socket: &Bound<'_, PyAny>, change: isize) -> PyResult<()> {
-    let name = intern!(socket.py(), "_io_refs");
-    match socket.getattr_opt(name)? {
-        Some(count) if count.is_instance_of::<PyInt>() => socket.setattr(name, count.add(change)?),
-        // Not the `socket` module's.
-        _ => Ok(()),
-    }
 }
 
 /// Lets nobody wait for a number who waited for an earlier file of that number, and did not say when it was
