@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 import warnings
@@ -28,12 +29,25 @@ _T = TypeVar("_T")
 
 _tasks.install()
 
+#: The loops of this process, for its children.
+_loops: weakref.WeakSet[EventLoop] = weakref.WeakSet()
+
+
+def _close_in_child() -> None:
+    for event_loop in list(_loops):
+        event_loop._after_fork()
+        event_loop._forget_signals()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
+
 
 class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.AbstractEventLoop):
     """An asyncio event loop whose scheduler, futures, tasks and transports are native.
 
     It may be subclassed. One thread uses it at a time; only :meth:`call_soon_threadsafe`,
-    :meth:`is_running` and :meth:`is_closed` are for others.
+    :meth:`is_running` and :meth:`is_closed` are for others. A process that is forked finds it closed; the
+    parent's is not touched by that.
     """
 
     # Not in the `__dict__` that loops have too: while that is empty, the interpreter finds methods of the
@@ -60,6 +74,7 @@ class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.
         self._executor_shutdown_called = False
         self._signal_handlers = {}
         self._signal_pipe = None
+        _loops.add(self)
         self.set_debug(coroutines._is_debug_mode())  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
