@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import threading
 import warnings
@@ -15,7 +14,7 @@ from asyncio.base_events import _run_until_complete_cb  # type: ignore[attr-defi
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any, TypeVar
 
-from boros import _tasks
+from boros import _process, _tasks
 from boros._boros import Loop, install_scheduling
 from boros._connections import Connections
 from boros._executor import Executor
@@ -28,18 +27,6 @@ __all__ = ["EventLoop"]
 _T = TypeVar("_T")
 
 _tasks.install()
-
-#: The loops of this process, for its children.
-_loops: weakref.WeakSet[EventLoop] = weakref.WeakSet()
-
-
-def _close_in_child() -> None:
-    for event_loop in list(_loops):
-        event_loop._after_fork()
-        event_loop._forget_signals()
-
-
-os.register_at_fork(after_in_child=_close_in_child)
 
 
 class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.AbstractEventLoop):
@@ -74,7 +61,7 @@ class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.
         self._executor_shutdown_called = False
         self._signal_handlers = {}
         self._signal_pipe = None
-        _loops.add(self)
+        _process.loops.add(self)
         self.set_debug(coroutines._is_debug_mode())  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:

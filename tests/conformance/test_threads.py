@@ -375,6 +375,85 @@ def test_the_end_while_a_daemon_thread_runs_a_loop(loop_kind, busy):
         )
 
 
+def test_the_end_while_daemon_threads_serve(loop_kind):
+    for _ in range(3):
+        assert (
+            ends(
+                """
+                started = threading.Event()
+                def work():
+                    for _ in range(200):
+                        pass
+                class Echo(asyncio.Protocol):
+                    def connection_made(self, transport):
+                        self.transport = transport
+                    def data_received(self, data):
+                        work()
+                        self.transport.write(data)
+                class Client(Echo):
+                    def connection_made(self, transport):
+                        super().connection_made(transport)
+                        transport.write(b"x" * 100)
+                async def main():
+                    loop = asyncio.get_running_loop()
+                    server = await loop.create_server(Echo, "127.0.0.1", 0)
+                    for _ in range(4):
+                        await loop.create_connection(Client, *server.sockets[0].getsockname())
+                    def again(*_):
+                        work()
+                        future = loop.create_future()
+                        future.add_done_callback(again)
+                        future.set_result(None)
+                    again()
+                    started.set()
+                    await asyncio.sleep(1000)
+                def run():
+                    asyncio.Runner(loop_factory=new_loop).run(main())
+                for _ in range(2):
+                    threading.Thread(target=run, daemon=True).start()
+                started.wait()
+                time.sleep(0.02)
+                """,
+                loop_kind,
+            )
+            == ""
+        )
+
+
+@pytest.mark.parametrize("where", ["step", "callback", "future"])
+def test_the_end_while_a_daemon_thread_is_in_an_endless_callback(loop_kind, where):
+    start = time.monotonic()
+    assert (
+        ends(
+            f"""
+            started = threading.Event()
+            def endless(*_):
+                started.set()
+                while True:
+                    pass
+            async def main():
+                loop = asyncio.get_running_loop()
+                future = loop.create_future()
+                if "{where}" == "step":
+                    endless()
+                elif "{where}" == "callback":
+                    loop.call_soon(endless)
+                else:
+                    future.add_done_callback(endless)
+                    future.set_result(None)
+                await asyncio.sleep(100)
+            def run():
+                asyncio.Runner(loop_factory=new_loop).run(main())
+            threading.Thread(target=run, daemon=True).start()
+            started.wait()
+            """,
+            loop_kind,
+        )
+        == ""
+    )
+    assert time.monotonic() - start < 10
+
+
 def test_the_end_while_a_daemon_thread_waits_in_a_loop(loop_kind):
     assert (
         ends(

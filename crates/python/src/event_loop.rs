@@ -16,6 +16,7 @@ use crate::face::PyFace;
 use crate::handle::{Handle, TimerHandle};
 use crate::job::{Job, PyKinds};
 use crate::overrides::Overrides;
+use crate::parking;
 use crate::pool;
 use crate::task::Task;
 use crate::transport::Streams;
@@ -33,6 +34,8 @@ pub(crate) struct Loop {
     task_factory: Slot,
     /// The thread that runs the loop, or 0.
     thread_id: AtomicU64,
+    /// Whether its thread waits for the poller, or for ever: it runs no Python code.
+    at_rest: AtomicBool,
     closed: AtomicBool,
     /// Whether this is a forked process's copy of a loop.
     forked: AtomicBool,
@@ -185,6 +188,10 @@ impl Loop {
         let fast =
             !self.closed.load(Relaxed) && !self.debug.load(Relaxed) && !self.overrides.call_soon();
         self.fast.store(fast, Relaxed);
+    }
+
+    pub(crate) fn set_at_rest(&self, at_rest: bool) {
+        self.at_rest.store(at_rest, Relaxed);
     }
 
     #[cold]
@@ -384,6 +391,7 @@ impl Loop {
             engine: GilCell::new(Some(engine)),
             task_factory: Slot::empty(),
             thread_id: AtomicU64::new(0),
+            at_rest: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             forked: AtomicBool::new(false),
             parents_engine: GilCell::new(None),
@@ -499,6 +507,7 @@ impl Loop {
         event_loop.thread_id.store(thread_ident(), Relaxed);
         let face = PyFace::new(this);
         let result = loop {
+            parking::park_at_end(this);
             if let Err(error) = Loop::set_clock(this).and_then(|()| turn(&face)) {
                 break Err(error);
             }
@@ -540,6 +549,11 @@ impl Loop {
             drop(engine.clear());
         }
         Ok(true)
+    }
+
+    /// Whether the loop runs no Python code now, and will not before it has had a look around.
+    fn _is_at_rest(&self) -> bool {
+        self.at_rest.load(Relaxed)
     }
 
     /// Called in a process that was forked: the loop is closed here, and lives on in the parent.
