@@ -9,6 +9,7 @@ use crate::asyncio::{self, Asyncio};
 use crate::cell::Slot;
 use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
+use crate::parking;
 use crate::pool::{self, Pool, Pooled};
 
 /// A callback that a loop was asked to run.
@@ -194,12 +195,7 @@ fn call<'py>(
         // they are; the result is a new reference or NULL with an exception set.
         unsafe {
             let items = (*args.as_ptr().cast::<ffi::PyTupleObject>()).ob_item.as_ptr();
-            let (callee, count, none) = (callback.as_ptr(), args.len(), std::ptr::null_mut());
-            // What `PyObject_Vectorcall` does, without its check of the result for consistency.
-            let result = match ffi::PyVectorcall_Function(callee) {
-                Some(function) => function(callee, items, count, none),
-                None => ffi::PyObject_Vectorcall(callee, items, count, none),
-            };
+            let result = parking::vectorcall(callback.as_ptr(), items, args.len());
             Bound::from_owned_ptr_or_err(callback.py(), result)
         }
     })

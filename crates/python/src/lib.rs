@@ -14,6 +14,7 @@ mod handle;
 mod job;
 mod loop_ref;
 mod overrides;
+mod parking;
 mod pool;
 mod scheduler;
 mod scheduling;
@@ -38,6 +39,7 @@ fn _boros(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<transport::StreamTransport>()?;
     m.add_class::<transport::Listener>()?;
     m.add_function(wrap_pyfunction!(task::pending_tasks, m)?)?;
+    m.add_function(wrap_pyfunction!(parking::park_other_threads, m)?)?;
     scheduler::register(m)?;
     finalizer::install::<future::Future>(m.py())?;
     finalizer::install::<task::Task>(m.py())?;
