@@ -62,6 +62,10 @@ test-python: build ## behaviour tests, on asyncio and on boros
 # The oldest and the newest Python whose library mypy is to have in mind.
 TYPED_FOR := 3.11 3.14
 
+.PHONY: examples
+examples: ## the programs of the generators crate, their output compared with what is written beside them
+	cargo test -p boros-coro --test examples
+
 .PHONY: test-types
 test-types: build ## the types: of the package, of programs that use it, and against what runs
 	@for version in $(TYPED_FOR); do \
@@ -82,10 +86,14 @@ test-matrix: ## test-python and test-cpython on every interpreter found
 	  $(MAKE) --no-print-directory PYTHON=$$python VENV=.venv-$$version test-python test-cpython || exit 1; \
 	done
 
+# One test leaks on purpose; those that start other processes are left out by themselves.
+MIRIFLAGS_COMMON := -Zmiri-ignore-leaks -Zmiri-disable-isolation
+
 .PHONY: miri
-miri: ## the generators' tests under Miri (needs a nightly toolchain with Miri)
-	MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test -p boros-coro --lib --tests
-	MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-tree-borrows" cargo +nightly miri test -p boros-coro --lib --tests
+miri: ## the generators' tests under Miri, with both models of aliasing (needs a nightly toolchain)
+	rustup component add --toolchain nightly miri rust-src
+	MIRIFLAGS="$(MIRIFLAGS_COMMON)" cargo +nightly miri test -p boros-coro --lib --tests
+	MIRIFLAGS="$(MIRIFLAGS_COMMON) -Zmiri-tree-borrows" cargo +nightly miri test -p boros-coro --lib --tests
 
 # Style
 

@@ -5,6 +5,7 @@ The logger is looked up where asyncio keeps it, at each use: programs and tests 
 
 from __future__ import annotations
 
+import contextvars
 import traceback
 from asyncio import base_events
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 from boros._part import Part
 
 if TYPE_CHECKING:
-    import contextvars
-
     from boros._part import ExceptionHandler, Report
 
 
@@ -90,7 +89,7 @@ class Reports(Part):
             get_context = getattr(subject, "get_context", None)
             variables = get_context() if get_context is not None else None
             if variables is not None and hasattr(variables, "run"):
-                self._call_in(variables, self._exception_handler, context)
+                self._call_handler_in(variables, self._exception_handler, context)
             else:
                 self._exception_handler(self, context)
         except (SystemExit, KeyboardInterrupt):
@@ -114,7 +113,7 @@ class Reports(Part):
                     exc_info=True,
                 )
 
-    def _call_in(
+    def _call_handler_in(
         self, variables: contextvars.Context, handler: ExceptionHandler, context: Report
     ) -> None:
         called = False
@@ -130,7 +129,7 @@ class Reports(Part):
             if called:
                 raise
             # They are in use: that may be the very thing to report.
-            handler(self, context)
+            call()
 
 
 def _format_stack(stack: traceback.StackSummary) -> str:

@@ -247,16 +247,20 @@ impl Loop {
         Ok(())
     }
 
-    /// Looks which methods stand in for ours.
+    /// Looks which methods of the class stand in for ours.
     fn update_overrides(this: &Bound<'_, Self>) -> PyResult<()> {
+        let had_own_clock = this.get().overrides.time();
+        this.get().overrides.update(this)?;
+        Loop::overrides_changed(this, had_own_clock);
+        Ok(())
+    }
+
+    fn overrides_changed(this: &Bound<'_, Self>, had_own_clock: bool) {
         let event_loop = this.get();
-        let had_own_clock = event_loop.overrides.time();
-        event_loop.overrides.update(this)?;
         event_loop.update_fast();
         if had_own_clock && !event_loop.overrides.time() {
             event_loop.engine(this.py(), |engine| engine.set_clock(Clock::monotonic()));
         }
-        Ok(())
     }
 
     /// Takes note that a queued timer was cancelled.
@@ -683,14 +687,16 @@ impl Loop {
         value: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let py = this.py();
+        let is_set = value.is_some();
         let value = value.map_or(std::ptr::null_mut(), Bound::as_ptr);
         // SAFETY: the GIL is held and the arguments are alive; NULL deletes.
         let result = unsafe { ffi::PyObject_GenericSetAttr(this.as_ptr(), name.as_ptr(), value) };
         if result < 0 {
             return Err(PyErr::fetch(py));
         }
-        if Overrides::concern(name)? {
-            Loop::update_overrides(this)?;
+        let had_own_clock = this.get().overrides.time();
+        if this.get().overrides.note(name, is_set)? {
+            Loop::overrides_changed(this, had_own_clock);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyType};
+use pyo3::types::{PyString, PyType};
 
 use crate::event_loop::Loop;
 use crate::fastcall;
@@ -14,53 +14,56 @@ const CALL_AT: u8 = 2;
 const TIME: u8 = 4;
 
 /// The replaced methods of one loop.
-pub(crate) struct Overrides(AtomicU8);
+///
+/// The loop's `__dict__` is not looked into, which would make one: an empty one that is not there is what lets the
+/// interpreter call the loop's methods without detours.
+pub(crate) struct Overrides {
+    in_class: AtomicU8,
+    in_object: AtomicU8,
+}
 
 impl Overrides {
     /// Those of a new object of `class`.
     pub(crate) fn of_class(class: &Bound<'_, PyType>) -> PyResult<Self> {
-        Ok(Overrides(AtomicU8::new(replaced_in_class(class)?)))
+        let in_class = AtomicU8::new(replaced_in_class(class)?);
+        Ok(Overrides { in_class, in_object: AtomicU8::new(0) })
     }
 
-    /// Looks again.
+    /// Looks at the class again.
     pub(crate) fn update(&self, event_loop: &Bound<'_, Loop>) -> PyResult<()> {
-        let py = event_loop.py();
-        let mut replaced = replaced_in_class(&event_loop.get_type())?;
-        let attributes = event_loop.as_any().getattr_opt(intern!(py, "__dict__"))?;
-        if let Some(attributes) = attributes
-            && let Ok(attributes) = attributes.cast::<PyDict>()
-        {
-            for (name, bit) in names(py) {
-                if attributes.contains(name)? {
-                    replaced |= bit;
-                }
-            }
-        }
-        self.0.store(replaced, Relaxed);
+        self.in_class.store(replaced_in_class(&event_loop.get_type())?, Relaxed);
         Ok(())
     }
 
-    /// Whether `name` is that of a method that is looked for here.
-    pub(crate) fn concern(name: &Bound<'_, PyAny>) -> PyResult<bool> {
-        for (known, _) in names(name.py()) {
+    /// Takes note that the attribute `name` of the object was set, or deleted. Answers whether it is one that is looked
+    /// for here.
+    pub(crate) fn note(&self, name: &Bound<'_, PyAny>, is_set: bool) -> PyResult<bool> {
+        for (known, bit) in names(name.py()) {
             if name.eq(known)? {
+                let others = self.in_object.load(Relaxed) & !bit;
+                self.in_object.store(if is_set { others | bit } else { others }, Relaxed);
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
+    #[inline]
+    fn has(&self, bit: u8) -> bool {
+        (self.in_class.load(Relaxed) | self.in_object.load(Relaxed)) & bit != 0
+    }
+
     pub(crate) fn call_soon(&self) -> bool {
-        self.0.load(Relaxed) & CALL_SOON != 0
+        self.has(CALL_SOON)
     }
 
     pub(crate) fn call_at(&self) -> bool {
-        self.0.load(Relaxed) & CALL_AT != 0
+        self.has(CALL_AT)
     }
 
     #[inline]
     pub(crate) fn time(&self) -> bool {
-        self.0.load(Relaxed) & TIME != 0
+        self.has(TIME)
     }
 }
 
