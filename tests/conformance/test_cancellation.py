@@ -221,9 +221,13 @@ def test_cancel_requests_are_counted(run):
         task.cancel()
         task.cancel()
         assert task.cancelling() == 2
+        assert task._num_cancels_requested == 2
         assert task.uncancel() == 1
         assert task.uncancel() == 0
         assert task.uncancel() == 0
+        task._num_cancels_requested = 5
+        assert task.cancelling() == 5
+        task._num_cancels_requested = 0
         await cancelled_with(task)
         assert task.cancelling() == 0
         task.cancel()
