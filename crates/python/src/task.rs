@@ -284,15 +284,17 @@ impl Task {
         PyClassInitializer::from(Future::uninitialized()).add_subclass(Task::uninitialized())
     }
 
-    #[pyo3(signature = (coro, *, r#loop = None, name = None, context = None, eager_start = false))]
+    #[pyo3(signature = (coro, *, r#loop = None, name = None, context = None, eager_start = None))]
     fn __init__(
         this: &Bound<'_, Self>,
         coro: &Bound<'_, PyAny>,
         r#loop: Option<&Bound<'_, PyAny>>,
         name: Option<&Bound<'_, PyAny>>,
         context: Option<Py<PyAny>>,
-        eager_start: bool,
+        eager_start: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+        // None, which later versions pass, means no.
+        let eager_start = eager_start.map_or(Ok(false), |eager_start| eager_start.is_truthy())?;
         this.as_super().get().initialize(this.py(), r#loop)?;
         Task::start(this, coro, name, context, eager_start)
     }
