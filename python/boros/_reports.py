@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 from boros._part import Part
 
 if TYPE_CHECKING:
-    import contextvars
-
     from boros._part import ExceptionHandler, Report
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import asyncio.tasks
 import contextlib
 import gc
 import sys
@@ -10,6 +11,8 @@ import threading
 import types
 
 import pytest
+
+import boros
 
 
 @types.coroutine
@@ -614,3 +617,17 @@ def test_a_long_chain_is_cancelled(run):
         assert await cancelled_with(task) == ("deep",)
 
     run(main())
+
+
+def test_the_count_of_requests_as_an_attribute():
+    """Of the tasks that are written in Python; boros's have it too."""
+    loop = boros.new_event_loop()
+    for cls in (boros.Task, asyncio.tasks._PyTask):
+        task = cls(asyncio.sleep(100), loop=loop)
+        task.cancel()
+        assert task._num_cancels_requested == 1
+        task._num_cancels_requested = 5
+        assert task.cancelling() == 5 and task.uncancel() == 4
+        with pytest.raises(asyncio.CancelledError):
+            loop.run_until_complete(task)
+    loop.close()

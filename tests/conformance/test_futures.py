@@ -547,7 +547,7 @@ def test_send_to_the_iterator_ignores_the_value(loop, future):
 
 
 def test_flags_can_be_set_as_custom_tasks_do(future):
-    future._asyncio_future_blocking = True
+    future._asyncio_future_blocking = 1
     assert future._asyncio_future_blocking is True
     future._asyncio_future_blocking = False
     assert next(iter(future)) is future

@@ -415,14 +415,20 @@ impl Task {
         self.cancelling()
     }
 
+    #[setter(_num_cancels_requested)]
+    fn set_num_cancels_requested(&self, value: i64) {
+        self.cancel_requests.store(value, Relaxed);
+    }
+
     #[getter]
     fn _log_destroy_pending(&self) -> bool {
         self.log_destroy_pending.load(Relaxed)
     }
 
     #[setter(_log_destroy_pending)]
-    fn set_log_destroy_pending(&self, value: bool) {
-        self.log_destroy_pending.store(value, Relaxed);
+    fn set_log_destroy_pending(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.log_destroy_pending.store(value.is_truthy()?, Relaxed);
+        Ok(())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
