@@ -1,21 +1,73 @@
-//! The engine of an asyncio-like event loop, generic over the face (Rust or Python) that it is used through.
-//!
-//! - [`Engine`]: what one loop owns — ready queue, timers, waiting descriptors, inbox.
-//! - [`turn`]: one pass of the loop over an engine.
-//! - [`Kinds`] and [`Face`]: what a face supplies: its jobs, and how to run one.
-//! - [`Inbox`]: the only way in from other threads.
-//! - [`RoundRobin`]: the order of turns of a scheduler without readiness.
-
+//! asyncio for Rust programs: a single-threaded, cancellable, observable event loop.
+mod alarm;
+mod call;
+mod cancellable;
+mod cancelled;
+mod completion;
+mod core;
+mod drive;
 mod engine;
+mod error;
+mod event_loop;
+mod executor;
 mod face;
+mod future;
+mod gather;
 mod inbox;
+mod into_task;
+mod job;
+mod join;
+mod loop_handle;
+mod remote_handle;
+mod report;
 mod round_robin;
+mod running;
+mod shield;
+mod signals;
+mod sleep;
+mod source;
+mod task;
+mod task_group;
+mod task_info;
+mod task_object;
+mod task_table;
+mod timeout;
 mod turn;
+mod wait;
+mod wait_tasks;
+mod waiters;
+mod waker;
+mod watch;
 
+pub use call::{Handle, TimerHandle};
+pub use cancellable::cancellable;
+pub use cancelled::Cancelled;
+pub use drive::{drive, drive_turns};
 pub use engine::{Contents, Engine};
+pub use error::{Error, InvalidState, Panicked, Result, TimedOut};
+pub use event_loop::{EventLoop, run, run_virtual};
+pub use executor::InExecutor;
 pub use face::{Face, Kinds};
+pub use future::Future;
+pub use gather::{gather, gather_settled};
 pub use inbox::Inbox;
+pub use into_task::IntoTask;
+pub use join::Join;
+pub use loop_handle::{
+    LoopHandle, cancel_current, create_task, current_task, running_loop, uncancel_current,
+};
+pub use remote_handle::RemoteHandle;
+pub use report::ErrorReport;
 pub use round_robin::RoundRobin;
+pub use shield::shield;
+pub use sleep::{Sleep, sleep, sleep_until, yield_now};
+pub use task::{CallbackId, Task};
+pub use task_group::{GroupError, TaskGroup, task_group};
+pub use task_info::{TaskInfo, TaskState, WaitingAt};
+pub use timeout::{timeout, timeout_at};
 pub use turn::turn;
+pub use wait::WaitsFor;
+pub use wait_tasks::{AsCompleted, ReturnWhen, Waited, as_completed, wait};
 
+pub use boros_coro as coro;
 pub use boros_reactor as reactor;

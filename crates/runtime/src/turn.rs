@@ -21,7 +21,7 @@ const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// What the first half of a turn decides.
 struct Wait<K: Kinds> {
     poller: Arc<Poller>,
-    inbox: Arc<Inbox<K::Job>>,
+    inbox: Arc<Inbox<K::Remote>>,
     events: Events,
     timeout: Option<Duration>,
 }
