@@ -18,6 +18,7 @@ use crate::inbox::Inbox;
 use crate::job::{Job, Remote, RustKinds, Timer};
 use crate::report::{ErrorReport, Handler};
 use crate::signals::Signals;
+use crate::task::Task;
 use crate::task_object::{self, TaskObject};
 use crate::task_table::TaskTable;
 use crate::waker::TaskKey;
@@ -46,7 +47,7 @@ pub(crate) struct Core {
     handler: RefCell<Option<Handler>>,
     unflushed: RefCell<Vec<Rc<dyn Flush>>>,
     /// Dropped async generators that are still on their way to their end.
-    pub(crate) orphans: Cell<usize>,
+    pub(crate) orphans: RefCell<Vec<Task<()>>>,
 }
 
 impl Core {
@@ -69,7 +70,7 @@ impl Core {
             signals: RefCell::new(Signals::default()),
             handler: RefCell::new(None),
             unflushed: RefCell::new(Vec::new()),
-            orphans: Cell::new(0),
+            orphans: RefCell::new(Vec::new()),
         }))
     }
 

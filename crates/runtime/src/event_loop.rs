@@ -119,6 +119,8 @@ impl EventLoop {
             task.abandon();
         }
         drop(tasks);
+        let orphans = core.orphans.take();
+        drop(orphans);
         // What the destructors queued goes the same way.
         let contents = core.engine.borrow_mut().clear();
         drop(contents);

@@ -20,7 +20,7 @@ use crate::job::{Job, Target};
 use crate::remote_handle::RemoteHandle;
 use crate::report::ErrorReport;
 use crate::running;
-use crate::sleep::yield_now;
+use crate::shield::shield;
 use crate::task::{self, Task};
 use crate::task_info::TaskInfo;
 use crate::task_object;
@@ -285,8 +285,9 @@ impl LoopHandle {
     /// # Errors
     /// [`Cancelled`](crate::Cancelled).
     pub async fn shutdown_asyncgens(&self) -> Result<()> {
-        while self.core.orphans.get() > 0 {
-            yield_now().await?;
+        while let Some(orphan) = { self.core.orphans.borrow_mut().pop() } {
+            // Its errors have been reported.
+            shield(orphan).await?;
         }
         Ok(())
     }
@@ -313,11 +314,13 @@ impl AsyncGeneratorHooks for Hooks {
                 let message = format!("an async generator did not end well: {name}");
                 core.report(&ErrorReport::new(&message, Some(Error::msg(error))));
             }
-            core.orphans.set(core.orphans.get() - 1);
             Ok(())
         };
-        if self.0.create_task(task).is_ok() {
-            self.0.core.orphans.set(self.0.core.orphans.get() + 1);
+        // A closed loop runs nothing any more: the body is dropped where it waits.
+        if let Ok(task) = self.0.create_task(task) {
+            let mut orphans = self.0.core.orphans.borrow_mut();
+            orphans.retain(|task| !task.is_done());
+            orphans.push(task);
         }
     }
 }
