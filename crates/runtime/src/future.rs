@@ -98,6 +98,11 @@ impl<T: 'static> Future<T> {
         Join::new(self.cell.clone(), Completion::take, at)
     }
 
+    /// Whether both are handles of one future.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.cell, &other.cell)
+    }
+
     /// Sets the result.
     pub(crate) fn finish(&self, result: Result<T>) -> Result<(), InvalidState> {
         self.cell.completion.finish(&self.cell.core, result)

@@ -26,6 +26,7 @@ mod shield;
 mod signals;
 mod sleep;
 mod source;
+pub mod sync;
 mod task;
 mod task_group;
 mod task_info;
