@@ -79,11 +79,6 @@ impl Core {
         self.engine.borrow_mut().push(job);
     }
 
-    /// Calls `function` in the next turn.
-    pub(crate) fn call_soon(&self, function: impl FnOnce() + 'static) {
-        self.push(Job::Call(CallCell::new(function)));
-    }
-
     /// Calls `function` at `when`, unless the answer is cancelled before.
     pub(crate) fn call_at(
         &self,
@@ -124,9 +119,12 @@ impl Core {
 
     #[cold]
     fn flush(&self) {
-        // One after the other: flushing may run foreign code that writes more.
-        while let Some(writer) = { self.unflushed.borrow_mut().pop() } {
-            writer.flush();
+        // Flushing may run foreign code that writes more.
+        while !self.unflushed.borrow().is_empty() {
+            let writers = self.unflushed.take();
+            for writer in writers {
+                writer.flush();
+            }
         }
     }
 

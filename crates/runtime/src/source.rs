@@ -45,14 +45,6 @@ impl Source {
         Rc::new(Source { fd, core, read: Side::new(), write: Side::new() })
     }
 
-    pub(crate) fn core(&self) -> &Rc<Core> {
-        &self.core
-    }
-
-    pub(crate) fn fd(&self) -> RawFd {
-        self.fd
-    }
-
     fn side(&self, direction: Direction) -> &Side {
         match direction {
             Direction::Read => &self.read,
@@ -112,6 +104,12 @@ impl Source {
             let target = self.core.engine.borrow_mut().unwatch(self.fd, direction);
             drop(target);
         }
+    }
+
+    /// The next operation would block.
+    #[inline]
+    pub(crate) fn exhausted(&self, direction: Direction) {
+        self.side(direction).ready.set(false);
     }
 
     /// The descriptor is about to be closed. Who still waits is woken, and finds the error.
