@@ -163,10 +163,12 @@ impl Core {
     /// Runs one task to its next wait.
     #[inline]
     fn step(&self, task: Rc<dyn TaskObject>) {
-        *self.current.borrow_mut() = Some(Rc::clone(&task));
-        task.step();
-        let current = self.current.borrow_mut().take();
-        drop(current);
+        self.current.replace(Some(task));
+        if let Some(task) = &*self.current.borrow() {
+            task.step();
+        }
+        // Dropped when the cell has been given back: it may be the last reference.
+        let task = self.current.take();
         drop(task);
     }
 

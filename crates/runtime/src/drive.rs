@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use boros_coro::{Error as CoroError, Progress, Resume, Step};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, IntoError, Result, raised};
 use crate::sleep::yield_now;
 
 /// Runs a coroutine whose yields are what it waits for, as Python's were before `await`: each yielded thing is awaited, its
@@ -55,21 +55,13 @@ where
 pub async fn drive_turns<C, E>(generator: C) -> Result<C::Return>
 where
     C: Step<Error = CoroError<E>>,
-    CoroError<E>: std::error::Error + Send + Sync + 'static,
+    E: IntoError,
 {
     let mut generator = pin!(generator);
     loop {
-        match generator.as_mut().step(Resume::Next)? {
+        match generator.as_mut().step(Resume::Next).map_err(raised)? {
             Progress::Returned(value) => return Ok(value),
             Progress::Yielded(_) => yield_now().await?,
         }
-    }
-}
-
-fn raised(error: CoroError<Error>) -> Error {
-    match error {
-        CoroError::Raised(error) => error,
-        CoroError::Misuse(misuse) => misuse.into(),
-        CoroError::Exit => Error::msg("the coroutine was asked to end"),
     }
 }

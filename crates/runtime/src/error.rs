@@ -87,6 +87,33 @@ impl<E: StdError + Send + Sync + 'static> From<E> for Error {
     }
 }
 
+/// What can be made an [`Error`]: the errors that `?` converts, and `Error` itself.
+pub trait IntoError {
+    /// The error.
+    fn into_error(self) -> Error;
+}
+
+impl<E: StdError + Send + Sync + 'static> IntoError for E {
+    fn into_error(self) -> Error {
+        self.into()
+    }
+}
+
+impl IntoError for Error {
+    fn into_error(self) -> Error {
+        self
+    }
+}
+
+/// What a coroutine raised.
+pub(crate) fn raised<E: IntoError>(error: boros_coro::Error<E>) -> Error {
+    match error {
+        boros_coro::Error::Raised(error) => error.into_error(),
+        boros_coro::Error::Misuse(misuse) => misuse.into(),
+        boros_coro::Error::Exit => Error::msg("the coroutine was asked to end"),
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.inner, f)

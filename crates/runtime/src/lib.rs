@@ -1,5 +1,6 @@
 //! asyncio for Rust programs: a single-threaded, cancellable, observable event loop.
 mod alarm;
+mod as_completed;
 mod call;
 mod cancellable;
 mod cancelled;
@@ -12,7 +13,11 @@ mod event_loop;
 mod executor;
 mod face;
 mod future;
+#[cfg(feature = "futures-io")]
+mod futures_io;
 mod gather;
+#[cfg(feature = "hyper")]
+mod hyper;
 mod inbox;
 mod into_task;
 mod job;
@@ -23,6 +28,7 @@ mod remote_handle;
 mod report;
 mod round_robin;
 mod running;
+mod scheduler;
 mod shield;
 mod signals;
 mod sleep;
@@ -35,6 +41,8 @@ mod task_info;
 mod task_object;
 mod task_table;
 mod timeout;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod turn;
 mod wait;
 mod wait_tasks;
@@ -42,17 +50,20 @@ mod waiters;
 mod waker;
 mod watch;
 
+pub use as_completed::{AsCompleted, as_completed};
 pub use call::{Handle, TimerHandle};
 pub use cancellable::cancellable;
 pub use cancelled::Cancelled;
 pub use drive::{drive, drive_turns};
 pub use engine::{Contents, Engine};
-pub use error::{Error, InvalidState, Panicked, Result, TimedOut};
+pub use error::{Error, IntoError, InvalidState, Panicked, Result, TimedOut};
 pub use event_loop::{EventLoop, run, run_virtual};
 pub use executor::InExecutor;
 pub use face::{Face, Kinds};
 pub use future::Future;
 pub use gather::{gather, gather_settled};
+#[cfg(feature = "hyper")]
+pub use hyper::{HyperExecutor, HyperIo};
 pub use inbox::Inbox;
 pub use into_task::IntoTask;
 pub use join::Join;
@@ -62,6 +73,7 @@ pub use loop_handle::{
 pub use remote_handle::RemoteHandle;
 pub use report::ErrorReport;
 pub use round_robin::RoundRobin;
+pub use scheduler::{Pause, RoutineId, Scheduler, StepEnd, StepReport};
 pub use shield::shield;
 pub use sleep::{Sleep, sleep, sleep_until, yield_now};
 pub use task::{CallbackId, Task};
@@ -70,7 +82,7 @@ pub use task_info::{TaskInfo, TaskState, WaitingAt};
 pub use timeout::{timeout, timeout_at};
 pub use turn::turn;
 pub use wait::WaitsFor;
-pub use wait_tasks::{AsCompleted, ReturnWhen, Waited, as_completed, wait};
+pub use wait_tasks::{ReturnWhen, Waited, wait};
 
 pub use boros_coro as coro;
 pub use boros_reactor as reactor;

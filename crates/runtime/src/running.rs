@@ -27,6 +27,12 @@ pub(crate) fn task() -> Option<Rc<dyn TaskObject>> {
     with_core(|core| core.current.borrow().clone()).flatten()
 }
 
+/// Calls `f` with the task that runs in this thread, if one does. `f` must not run foreign code.
+#[inline]
+pub(crate) fn with_task<R>(f: impl FnOnce(&Rc<dyn TaskObject>) -> R) -> Option<R> {
+    with_core(|core| core.current.borrow().as_ref().map(f)).flatten()
+}
+
 /// Makes `core` the loop of this thread until the answer is dropped.
 pub(crate) fn enter(core: &Rc<Core>) -> Result<Entered, InvalidState> {
     RUNNING.with_borrow_mut(|running| {

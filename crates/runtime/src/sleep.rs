@@ -12,9 +12,9 @@ use boros_reactor::Time;
 use crate::alarm::Alarm;
 use crate::cancelled::Cancelled;
 use crate::core::Core;
-use crate::job::Timer;
+use crate::job::{Job, Timer};
 use crate::running;
-use crate::wait::{Wait, WaitsFor, WakeRef};
+use crate::wait::{Wait, WaitsFor};
 
 enum Until {
     /// Counted from the first poll.
@@ -100,16 +100,26 @@ impl Sleep {
         Poll::Pending
     }
 
+    #[inline]
     fn give_up_turn(&mut self, cx: &Context<'_>) -> Poll<Result<(), Cancelled>> {
-        match running::task() {
-            Some(task) => {
-                if let Some(cancelled) = task.header().take_cancel() {
-                    self.state = State::Over;
-                    return Poll::Ready(Err(cancelled));
-                }
-                WakeRef::new(cx, &task).wake();
+        let woken = running::with_task(|task| {
+            let header = task.header();
+            if let Some(cancelled) = header.take_cancel() {
+                return Err(cancelled);
             }
-            None => cx.waker().wake_by_ref(),
+            let own = header.with_waker(|waker| cx.waker().will_wake(waker)) == Some(true);
+            if own && header.schedule() {
+                header.core.push(Job::Task(Rc::clone(task)));
+            }
+            Ok(own)
+        });
+        match woken {
+            Some(Err(cancelled)) => {
+                self.state = State::Over;
+                return Poll::Ready(Err(cancelled));
+            }
+            Some(Ok(true)) => {}
+            _ => cx.waker().wake_by_ref(),
         }
         self.state = State::Yielded;
         Poll::Pending
@@ -143,7 +153,7 @@ impl Future for Sleep {
                 this.fall_asleep(cx, until)
             }
             State::Yielded => {
-                let cancelled = running::task().and_then(|task| task.header().take_cancel());
+                let cancelled = running::with_task(|task| task.header().take_cancel()).flatten();
                 this.state = State::Over;
                 Poll::Ready(cancelled.map_or(Ok(()), Err))
             }

@@ -14,7 +14,7 @@ use crate::error::{Error, InvalidState, Result, TimedOut};
 use crate::running;
 use crate::task_object::{self, TaskObject};
 
-/// Runs `future`, in this task, for at most `limit`. When the time is over, the task is cancelled where it waits; when the
+/// Runs `future`, in this task, for at most `limit`, counted from the first poll. When the time is over, the task is cancelled where it waits; when the
 /// future has cleaned up and passed that on, it becomes [`TimedOut`].
 ///
 /// As in asyncio, a future that refuses to be cancelled decides the result; and a task that is cancelled by somebody else at
@@ -22,15 +22,13 @@ use crate::task_object::{self, TaskObject};
 ///
 /// # Errors
 /// [`TimedOut`]; the future's own; [`InvalidState::NoTask`].
-pub fn timeout<T, E: Into<Error>>(
+pub async fn timeout<T, E: Into<Error>>(
     limit: Duration,
     future: impl Future<Output = Result<T, E>>,
-) -> impl Future<Output = Result<T>> {
-    async move {
-        let core = running::core()?;
-        let when = core.clock.now().after(limit);
-        run(core, when, future).await
-    }
+) -> Result<T> {
+    let core = running::core()?;
+    let when = core.clock.now().after(limit);
+    run(core, when, future).await
 }
 
 /// As [`timeout`], with a point in time.

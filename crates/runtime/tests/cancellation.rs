@@ -26,11 +26,11 @@ async fn fail(after: u64, text: &str) -> Result<u64> {
 
 /// Seconds of the loop's clock since it began.
 fn now() -> u64 {
-    running_loop().unwrap().time().as_secs_f64().round() as u64
+    running_loop().expect("in a loop").time().as_secs_f64().round() as u64
 }
 
 fn virtually<T: 'static>(future: impl Future<Output = Result<T>> + 'static) -> T {
-    boros::run_virtual(future).unwrap()
+    boros::run_virtual(future).expect("it ends well")
 }
 
 #[test]

@@ -9,12 +9,12 @@ use boros::{Result, Task, create_task, gather, gather_settled, running_loop, sle
 const SECOND: Duration = Duration::from_secs(1);
 
 fn virtually<T: 'static>(future: impl Future<Output = Result<T>> + 'static) -> T {
-    boros::run_virtual(future).unwrap()
+    boros::run_virtual(future).expect("it ends well")
 }
 
 /// Seconds of the loop's clock since it began.
 fn now() -> u64 {
-    running_loop().unwrap().time().as_secs_f64().round() as u64
+    running_loop().expect("in a loop").time().as_secs_f64().round() as u64
 }
 
 #[test]

@@ -60,8 +60,7 @@ fn a_panic_ends_its_task_only() {
     boros::run(async {
         let task = create_task(async {
             yield_now().await?;
-            let none: Option<u32> = None;
-            Ok(none.expect("a planted panic"))
+            Ok("none".parse::<u32>().expect("a planted panic"))
         })?;
         let error = task.await.unwrap_err();
         assert!(error.downcast_ref::<Panicked>().unwrap().0.contains("a planted panic"));

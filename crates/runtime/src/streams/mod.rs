@@ -11,4 +11,6 @@ pub use reader::{IncompleteRead, LimitOverrun, StreamReader};
 pub use server::{Server, start_server, start_unix_server};
 pub use writer::StreamWriter;
 
+#[cfg(feature = "tls")]
+pub(crate) use connect::streams;
 pub(crate) use transport::Transport;
