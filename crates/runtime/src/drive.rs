@@ -21,7 +21,7 @@ use crate::sleep::yield_now;
 /// })
 /// .boxed();
 /// assert_eq!(boros::run_virtual(boros::drive(nap))?, "rested");
-/// # boros::Result::Ok(())
+/// # boros::Result::<()>::Ok(())
 /// ```
 ///
 /// # Errors

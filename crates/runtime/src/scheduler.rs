@@ -114,7 +114,7 @@ type Observer<'a> = Box<dyn FnMut(&StepReport) + 'a>;
 /// scheduler.run();
 /// assert_eq!(scheduler.take_result(three).unwrap()?, 3);
 /// assert_eq!(scheduler.take_result(two).unwrap()?, 2);
-/// # boros::Result::Ok(())
+/// # boros::Result::<()>::Ok(())
 /// ```
 pub struct Scheduler<'a, R> {
     order: RoundRobin<Routine<'a, R>, Time>,

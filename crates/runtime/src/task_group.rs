@@ -51,7 +51,7 @@ struct Inner {
 ///     .await
 /// })?;
 /// assert_eq!(sum, 3);
-/// # Result::Ok(())
+/// # Result::<()>::Ok(())
 /// ```
 ///
 /// # Errors

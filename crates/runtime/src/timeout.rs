@@ -1,6 +1,6 @@
 //! Limits of time.
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
+use std::future::{Future, IntoFuture, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -22,24 +22,30 @@ use crate::task_object::{self, TaskObject};
 ///
 /// # Errors
 /// [`TimedOut`]; the future's own; [`InvalidState::NoTask`].
-pub async fn timeout<T, E: Into<Error>>(
+#[track_caller]
+pub fn timeout<T, E: Into<Error>, F: IntoFuture<Output = Result<T, E>>>(
     limit: Duration,
-    future: impl Future<Output = Result<T, E>>,
-) -> Result<T> {
-    let core = running::core()?;
-    let when = core.clock.now().after(limit);
-    run(core, when, future).await
+    future: F,
+) -> impl Future<Output = Result<T>> {
+    let future = future.into_future();
+    async move {
+        let core = running::core()?;
+        let when = core.clock.now().after(limit);
+        run(core, when, future).await
+    }
 }
 
 /// As [`timeout`], with a point in time.
 ///
 /// # Errors
 /// As there.
-pub async fn timeout_at<T, E: Into<Error>>(
+#[track_caller]
+pub fn timeout_at<T, E: Into<Error>, F: IntoFuture<Output = Result<T, E>>>(
     when: Time,
-    future: impl Future<Output = Result<T, E>>,
-) -> Result<T> {
-    run(running::core()?, when, future).await
+    future: F,
+) -> impl Future<Output = Result<T>> {
+    let future = future.into_future();
+    async move { run(running::core()?, when, future).await }
 }
 
 async fn run<T, E: Into<Error>>(
