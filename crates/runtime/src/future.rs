@@ -12,6 +12,7 @@ use crate::error::{Error, InvalidState, Result};
 use crate::join::Join;
 use crate::report::ErrorReport;
 use crate::task::CallbackId;
+use crate::task_object::TaskObject;
 use crate::wait::{Cancel, WaitsFor};
 
 type OnCancel = Box<dyn Fn(Option<Arc<str>>) -> bool>;
@@ -34,7 +35,7 @@ impl<T> Drop for FutureCell<T> {
     }
 }
 
-impl<T> Cancel for FutureCell<T> {
+impl<T: 'static> Cancel for FutureCell<T> {
     fn cancel(self: Rc<Self>, message: Option<Arc<str>>) -> bool {
         if self.completion.is_done() {
             return false;
@@ -44,9 +45,13 @@ impl<T> Cancel for FutureCell<T> {
             None => self.completion.finish(&self.core, Err(Cancelled::new(message).into())).is_ok(),
         }
     }
+
+    fn as_task(self: Rc<Self>) -> Result<Rc<dyn TaskObject>, Rc<dyn Cancel>> {
+        Err(self)
+    }
 }
 
-impl<T> Completes<T> for FutureCell<T> {
+impl<T: 'static> Completes<T> for FutureCell<T> {
     fn completion(&self) -> &Completion<T> {
         &self.completion
     }

@@ -136,6 +136,10 @@ where
         let task: Rc<dyn TaskObject> = self;
         task_object::cancel(&task, message)
     }
+
+    fn as_task(self: Rc<Self>) -> Result<Rc<dyn TaskObject>, Rc<dyn Cancel>> {
+        Ok(self)
+    }
 }
 
 impl<F, T> Completes<T> for TaskCell<F, T>

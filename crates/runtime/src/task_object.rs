@@ -10,7 +10,7 @@ use boros_reactor::Time;
 use crate::cancelled::Cancelled;
 use crate::core::Core;
 use crate::job::Job;
-use crate::wait::{Cancel, Waits, WakeRef};
+use crate::wait::{Cancel, Waits};
 use crate::waker::{TaskKey, TaskWaker};
 
 /// The part of a task that does not depend on its types.
@@ -28,6 +28,8 @@ pub(crate) struct Header {
     /// A request to end that no wait has taken up yet.
     must_cancel: Cell<bool>,
     message: RefCell<Option<Arc<str>>>,
+    /// A request is on its way through this task.
+    in_cancel: Cell<bool>,
     /// Requests to end, less those taken back.
     pub(crate) cancelling: Cell<u32>,
     pub(crate) waits: RefCell<Waits>,
@@ -54,6 +56,7 @@ impl Header {
             scheduled: Cell::new(false),
             must_cancel: Cell::new(false),
             message: RefCell::new(None),
+            in_cancel: Cell::new(false),
             cancelling: Cell::new(0),
             waits: RefCell::new(Waits::default()),
             waker: RefCell::new(Some(waker)),
@@ -145,25 +148,54 @@ pub(crate) fn schedule(task: &Rc<dyn TaskObject>) {
 ///
 /// What the task awaits is asked first: the request goes down to the innermost task or future, and comes back as what that
 /// ends with. Where nothing is awaited that could be asked, the task is stepped and the place where it waits raises.
+///
+/// The way down is a loop, not a recursion, since chains of tasks may be long; and tasks that await each other in a circle
+/// are met once.
 pub(crate) fn cancel(task: &Rc<dyn TaskObject>, message: Option<Arc<str>>) -> bool {
-    if task.is_done() {
+    if task.is_done() || task.header().in_cancel.get() {
         return false;
     }
+    let mut path = Vec::new();
+    let mut next = Some(Rc::clone(task));
+    while let Some(task) = next {
+        let header = task.header();
+        header.cancelling.set(header.cancelling.get() + 1);
+        header.in_cancel.set(true);
+        next = ask_awaited(&task, &message);
+        path.push(task);
+    }
+    for task in path {
+        task.header().in_cancel.set(false);
+    }
+    true
+}
+
+/// Asks what the task awaits: answers with the task that is to be asked next. Without one, what is awaited has been asked, or
+/// the task itself notes the request.
+fn ask_awaited(
+    task: &Rc<dyn TaskObject>,
+    message: &Option<Arc<str>>,
+) -> Option<Rc<dyn TaskObject>> {
     let header = task.header();
-    header.cancelling.set(header.cancelling.get() + 1);
-    let (targets, wakers): (Vec<Rc<dyn Cancel>>, Vec<WakeRef>) = header.waits.borrow().reach();
+    let (targets, wakers) = header.waits.borrow().reach();
     for target in targets {
-        if target.cancel(message.clone()) {
-            return true;
+        match target.as_task() {
+            Ok(task) if !task.is_done() && !task.header().in_cancel.get() => return Some(task),
+            Ok(_) => {}
+            Err(target) => {
+                if target.cancel(message.clone()) {
+                    return None;
+                }
+            }
         }
     }
     header.must_cancel.set(true);
-    *header.message.borrow_mut() = message;
+    header.message.borrow_mut().clone_from(message);
     for waker in wakers {
         waker.wake();
     }
     schedule(task);
-    true
+    None
 }
 
 /// Passes a request that met no wait on to what is about to be awaited. False: it must be raised here.

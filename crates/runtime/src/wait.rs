@@ -80,6 +80,8 @@ impl std::fmt::Display for WaitsFor {
 pub(crate) trait Cancel {
     /// False if it has ended already.
     fn cancel(self: Rc<Self>, message: Option<Arc<str>>) -> bool;
+    /// Itself, if it is a task.
+    fn as_task(self: Rc<Self>) -> Result<Rc<dyn TaskObject>, Rc<dyn Cancel>>;
 }
 
 /// How to wake whoever waits.

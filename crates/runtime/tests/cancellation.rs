@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use boros::coro::{BoxCoroutine, Error as CoroError, coroutine, generator};
 use boros::{
-    Cancelled, Error, GroupError, InvalidState, Result, ReturnWhen, Sleep, TimedOut, as_completed,
-    cancel_current, cancellable, create_task, drive, drive_turns, gather, gather_settled,
-    running_loop, shield, sleep, task_group, timeout, uncancel_current, wait, yield_now,
+    Cancelled, Error, GroupError, InvalidState, Result, ReturnWhen, Sleep, Task, TimedOut,
+    as_completed, cancel_current, cancellable, create_task, drive, drive_turns, gather,
+    gather_settled, running_loop, shield, sleep, task_group, timeout, uncancel_current, wait,
+    yield_now,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -502,4 +503,34 @@ fn a_dropped_async_generator_is_ended_by_the_loop() {
         handle.shutdown_asyncgens().await
     });
     assert!(cleaned.get());
+}
+
+#[test]
+fn long_chains_and_circles_of_tasks_are_cancelled() {
+    virtually(async {
+        let mut last = create_task(nap(3600))?;
+        for _ in 0..200_000 {
+            let next = last;
+            last = create_task(async move { next.await })?;
+        }
+        yield_now().await?;
+        last.cancel();
+        assert!(last.await.unwrap_err().is_cancelled());
+
+        let slot = Rc::new(RefCell::new(None::<Task<u64>>));
+        let theirs = Rc::clone(&slot);
+        let one = create_task(async move {
+            yield_now().await?;
+            let other = theirs.borrow_mut().take();
+            other.expect("it was put there").await
+        })?;
+        let awaited = one.clone();
+        let other = create_task(async move { awaited.await })?;
+        *slot.borrow_mut() = Some(other.clone());
+        sleep(SECOND).await?;
+        one.cancel();
+        assert!(other.await.unwrap_err().is_cancelled());
+        assert!(one.await.unwrap_err().is_cancelled());
+        Ok(())
+    });
 }
