@@ -74,6 +74,11 @@ impl Kinds for PyKinds {
     type Job = Job;
     type Target = Target;
     type Timer = Py<TimerHandle>;
+    type Remote = Job;
+
+    fn received(job: Job) -> Job {
+        job
+    }
 
     fn ready(target: &Target, _fd: RawFd, direction: Direction, _readiness: Readiness) -> Job {
         // SAFETY: the engine is only ever lent with the GIL held, see `GilCell`.

@@ -31,7 +31,7 @@ enum Begin<K: Kinds> {
 /// A wait to be done.
 struct Wait<K: Kinds> {
     poller: Arc<Poller>,
-    inbox: Arc<Inbox<K::Job>>,
+    inbox: Arc<Inbox<K::Remote>>,
     events: Events,
     timeout: Option<Duration>,
 }

@@ -25,9 +25,14 @@ struct ToyKinds;
 
 impl Kinds for ToyKinds {
     type Job = Job;
+    type Remote = Job;
     type Target = Name;
     /// The name, and whether it was cancelled.
     type Timer = (Name, bool);
+
+    fn received(job: Job) -> Job {
+        job
+    }
 
     fn ready(target: &Name, _fd: RawFd, _direction: Direction, _readiness: Readiness) -> Job {
         Job::Note(target)
