@@ -18,6 +18,7 @@ mod parking;
 mod pool;
 mod scheduler;
 mod scheduling;
+mod sharing;
 mod step;
 mod task;
 mod task_list;
