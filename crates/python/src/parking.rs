@@ -67,6 +67,12 @@ mod unwinding {
         *mut ffi::PyObject,
     ) -> *mut ffi::PyObject;
 
+    pub(super) type Send = unsafe extern "C-unwind" fn(
+        *mut ffi::PyObject,
+        *mut ffi::PyObject,
+        *mut *mut ffi::PyObject,
+    ) -> ffi::PySendResult;
+
     unsafe extern "C-unwind" {
         pub(super) fn PyIter_Send(
             iterator: *mut ffi::PyObject,
@@ -93,8 +99,18 @@ pub(crate) unsafe fn iter_send(
     value: *mut ffi::PyObject,
     result: &mut *mut ffi::PyObject,
 ) -> ffi::PySendResult {
-    // SAFETY: as the caller says.
-    parking(|| unsafe { unwinding::PyIter_Send(iterator, value, result) })
+    // SAFETY: as the caller says. The two kinds of functions differ in what the compiler expects of them only. It is
+    // always a pointer that is called: PyO3 declares `PyIter_Send` as a function that does not unwind, and a linker
+    // that optimises takes the two declarations for one.
+    parking(|| unsafe {
+        let methods = (*ffi::Py_TYPE(iterator)).tp_as_async;
+        let send = if methods.is_null() { None } else { (*methods).am_send };
+        let send = match send {
+            Some(send) => std::mem::transmute::<ffi::sendfunc, unwinding::Send>(send),
+            None => std::hint::black_box(unwinding::PyIter_Send as unwinding::Send),
+        };
+        send(iterator, value, result)
+    })
 }
 
 /// `PyObject_Vectorcall` without keywords, and without its check of the result for consistency.
@@ -116,7 +132,10 @@ pub(crate) unsafe fn vectorcall(
                     std::mem::transmute::<ffi::vectorcallfunc, unwinding::Vectorcall>(function);
                 function(callable, args, count, none)
             }
-            None => unwinding::PyObject_Vectorcall(callable, args, count, none),
+            None => {
+                let function = unwinding::PyObject_Vectorcall as unwinding::Vectorcall;
+                std::hint::black_box(function)(callable, args, count, none)
+            }
         }
     })
 }
