@@ -95,7 +95,11 @@ class Worker(Child):
 
     def __init__(self, loop: str) -> None:
         super().__init__([sys.executable, str(HERE / "worker.py"), loop])
-        hello = self.read(30.0)
+        try:
+            hello = self.read(30.0)
+        except BaseException:
+            self.end()
+            raise
         self.version: str = hello["version"]
 
     def read(self, patience: float) -> dict[str, Any]:

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import itertools
 import socket
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-_PROTOCOLS = {
+if TYPE_CHECKING:
+    from boros._part import AddressInfo
+
+_PROTOCOLS: dict[int, int] = {
     socket.SOCK_STREAM: socket.IPPROTO_TCP,
     socket.SOCK_DGRAM: socket.IPPROTO_UDP,
 }
 
 
-def numeric_info(host, port, family, type, proto, flowinfo=0, scopeid=0):
+def numeric_info(
+    host: str | bytes | None,
+    port: Any,
+    family: int,
+    type: int,
+    proto: int,
+    flowinfo: int = 0,
+    scopeid: int = 0,
+) -> AddressInfo | None:
     """What :func:`socket.getaddrinfo` would say of a numeric address, or None for any other.
 
     Neither a thread nor the loop's ``getaddrinfo`` is needed for an address that a program has looked
@@ -21,7 +34,7 @@ def numeric_info(host, port, family, type, proto, flowinfo=0, scopeid=0):
         return None
     if proto not in (0, socket.IPPROTO_TCP, socket.IPPROTO_UDP):
         return None
-    if port is None or port in ("", b""):
+    if port is None or (isinstance(port, str | bytes) and not port):
         port = 0
     try:
         port = int(port)
@@ -37,19 +50,19 @@ def numeric_info(host, port, family, type, proto, flowinfo=0, scopeid=0):
             socket.inet_pton(candidate, host)
         except (OSError, ValueError):
             continue
-        address = (host, port)
+        address: tuple[Any, ...] = (host, port)
         if candidate == socket.AF_INET6:
             address = (host, port, flowinfo, scopeid)
         return candidate, type, _PROTOCOLS[type], "", address
     return None
 
 
-def interleave(infos, first_family_count=1):
+def interleave(infos: Iterable[AddressInfo], first_family_count: int = 1) -> list[AddressInfo]:
     """Reorder what ``getaddrinfo`` returned so that address families take turns (RFC 8305, 4).
 
     The first ``first_family_count`` addresses are of the family that came first.
     """
-    by_family: dict = {}
+    by_family: dict[int, list[AddressInfo]] = {}
     for info in infos:
         by_family.setdefault(info[0], []).append(info)
     groups = list(by_family.values())

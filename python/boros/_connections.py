@@ -4,21 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import collections.abc
+import contextlib
 import functools
 import os
 import socket
 import sys
 from asyncio.log import logger
+from collections.abc import Callable, Iterable, Sequence
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from boros import _happy_eyeballs
 from boros._addresses import interleave as interleave_infos
 from boros._addresses import numeric_info
-from boros._binding import bind_all, bind_local, bind_unix, is_abstract, name_path
+from boros._binding import (
+    bind_all,
+    bind_local,
+    bind_unix,
+    is_abstract,
+    name_path,
+    socket_module,
+)
+from boros._part import Part
 from boros._server import Server
 from boros._sockets import check_not_tls
 
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
-class Connections:
+    from _typeshed import StrOrBytesPath
+
+    from boros._part import AddressInfo
+
+    _TLS: TypeAlias = bool | SSLContext | None
+
+_ProtocolT = TypeVar("_ProtocolT", bound=asyncio.BaseProtocol)
+
+
+class Connections(Part):
     """The methods that make transports and servers.
 
     A socket that one of these methods made is closed when the method raises, whatever it raises. A
@@ -29,23 +51,23 @@ class Connections:
 
     async def create_connection(
         self,
-        protocol_factory,
-        host=None,
-        port=None,
+        protocol_factory: Callable[[], _ProtocolT],
+        host: str | bytes | None = None,
+        port: str | bytes | int | None = None,
         *,
-        ssl=None,
-        family=0,
-        proto=0,
-        flags=0,
-        sock=None,
-        local_addr=None,
-        server_hostname=None,
-        ssl_handshake_timeout=None,
-        ssl_shutdown_timeout=None,
-        happy_eyeballs_delay=None,
-        interleave=None,
-        all_errors=False,
-    ):
+        ssl: _TLS = None,
+        family: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+        sock: socket.socket | None = None,
+        local_addr: tuple[str, int] | None = None,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        happy_eyeballs_delay: float | None = None,
+        interleave: int | None = None,
+        all_errors: bool = False,
+    ) -> tuple[asyncio.Transport, _ProtocolT]:
         """Connect to ``host`` and ``port``, or take the connected ``sock``; return transport and protocol.
 
         The addresses of the host are tried in turn; with ``happy_eyeballs_delay`` (in seconds), the next
@@ -73,13 +95,19 @@ class Connections:
         check_no_tls(ssl)
 
         mine = sock is None
-        if mine:
+        if sock is None:
             if happy_eyeballs_delay is not None and interleave is None:
                 interleave = 1
             sock = await self._connect_host(
                 (host, port),
                 local_addr,
-                dict(family=family, type=socket.SOCK_STREAM, proto=proto, flags=flags, loop=self),
+                {
+                    "family": family,
+                    "type": socket.SOCK_STREAM,
+                    "proto": proto,
+                    "flags": flags,
+                    "loop": self,
+                },
                 happy_eyeballs_delay,
                 interleave,
                 all_errors,
@@ -94,15 +122,15 @@ class Connections:
 
     async def create_unix_connection(
         self,
-        protocol_factory,
-        path=None,
+        protocol_factory: Callable[[], _ProtocolT],
+        path: StrOrBytesPath | None = None,
         *,
-        ssl=None,
-        sock=None,
-        server_hostname=None,
-        ssl_handshake_timeout=None,
-        ssl_shutdown_timeout=None,
-    ):
+        ssl: _TLS = None,
+        sock: socket.socket | None = None,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> tuple[asyncio.Transport, _ProtocolT]:
         """Connect to the Unix socket at ``path``, or take the connected ``sock``.
 
         ``path`` is a str, bytes or path object; a name that starts with a zero byte is abstract.
@@ -125,26 +153,26 @@ class Connections:
         check_no_tls(ssl)
 
         mine = sock is None
-        if mine:
+        if sock is None:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
                 sock.setblocking(False)
-                await self.sock_connect(sock, path)
+                await self.sock_connect(sock, path)  # type: ignore[arg-type]
             except BaseException as failure:
                 sock.close()
-                name_path(failure, path)
+                name_path(failure, path)  # type: ignore[arg-type]
                 raise
         return await self._create_connection_transport(sock, protocol_factory, close_on_error=mine)
 
     async def connect_accepted_socket(
         self,
-        protocol_factory,
-        sock,
+        protocol_factory: Callable[[], _ProtocolT],
+        sock: socket.socket,
         *,
-        ssl=None,
-        ssl_handshake_timeout=None,
-        ssl_shutdown_timeout=None,
-    ):
+        ssl: _TLS = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> tuple[asyncio.Transport, _ProtocolT]:
         """Give a connection that was accepted elsewhere a transport and a protocol; return both."""
         if sock.type != socket.SOCK_STREAM:
             raise ValueError(f"A Stream Socket was expected, got {sock!r}")
@@ -157,7 +185,13 @@ class Connections:
             logger.debug("%r handled: (%r, %r)", sock, transport, protocol)
         return transport, protocol
 
-    async def _create_connection_transport(self, sock, protocol_factory, *, close_on_error=False):
+    async def _create_connection_transport(
+        self,
+        sock: socket.socket,
+        protocol_factory: Callable[[], _ProtocolT],
+        *,
+        close_on_error: bool = False,
+    ) -> tuple[asyncio.Transport, _ProtocolT]:
         try:
             sock.setblocking(False)
             protocol = protocol_factory()
@@ -165,7 +199,8 @@ class Connections:
             waiter = self.create_future()
             transport = self._make_socket_transport(sock, protocol, waiter)
         except BaseException:
-            if close_on_error:
+            # From 3.14 on also a socket that was passed in: nobody else is left to close it.
+            if close_on_error or sys.version_info >= (3, 14):
                 sock.close()
             raise
         try:
@@ -176,8 +211,14 @@ class Connections:
         return transport, protocol
 
     async def _connect_host(
-        self, address, local_address, look_up, happy_eyeballs_delay, interleave, all_errors
-    ):
+        self,
+        address: tuple[str | bytes | None, str | bytes | int | None],
+        local_address: tuple[str, int] | None,
+        look_up: dict[str, Any],
+        happy_eyeballs_delay: float | None,
+        interleave: int | None,
+        all_errors: bool,
+    ) -> socket.socket:
         """Return a socket that is connected to one of the addresses of ``address``, a host and a port."""
         infos = await self._ensure_resolved(address, **look_up)
         if not infos:
@@ -206,16 +247,21 @@ class Connections:
             raise combined(sum(failures, []), all_errors)
         finally:
             # Exceptions refer to this frame.
-            failures = connect = None
+            failures = connect = None  # type: ignore[assignment]
 
-    async def _connect_sock(self, exceptions, addr_info, local_addr_infos=None):
+    async def _connect_sock(
+        self,
+        exceptions: list[list[OSError]],
+        addr_info: AddressInfo,
+        local_addr_infos: Sequence[AddressInfo] | None = None,
+    ) -> socket.socket:
         """Make, bind and connect one socket. What goes wrong is added to ``exceptions`` as a list."""
         failures: list[OSError] = []
         exceptions.append(failures)
         family, type_, proto, _, address = addr_info
-        sock = None
+        sock: socket.socket | None = None
         try:
-            sock = socket.socket(family=family, type=type_, proto=proto)
+            sock = socket_module().socket(family=family, type=type_, proto=proto)
             sock.setblocking(False)
             if local_addr_infos is not None:
                 bind_local(sock, local_addr_infos, failures)
@@ -223,16 +269,25 @@ class Connections:
             return sock
         except BaseException as failure:
             if sock is not None:
-                sock.close()
+                # What went wrong before is what there is to tell.
+                with contextlib.suppress(OSError):
+                    sock.close()
             if isinstance(failure, OSError):
                 failures.append(failure)
             raise
         finally:
-            exceptions = failures = None
+            exceptions = failures = None  # type: ignore[assignment]
 
     async def _ensure_resolved(
-        self, address, *, family=0, type=socket.SOCK_STREAM, proto=0, flags=0, loop
-    ):
+        self,
+        address: Any,
+        *,
+        family: int = 0,
+        type: int = socket.SOCK_STREAM,
+        proto: int = 0,
+        flags: int = 0,
+        loop: asyncio.AbstractEventLoop,
+    ) -> Sequence[AddressInfo]:
         host, port = address[:2]
         info = numeric_info(host, port, family, type, proto, *address[2:])
         if info is not None:
@@ -243,24 +298,25 @@ class Connections:
 
     # Servers
 
-    async def create_server(
+    # asyncio.Server is a class for asyncio's own loops; ours is another asyncio.AbstractServer.
+    async def create_server(  # type: ignore[override]
         self,
-        protocol_factory,
-        host=None,
-        port=None,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        host: str | Sequence[str] | None = None,
+        port: str | int | None = None,
         *,
-        family=socket.AF_UNSPEC,
-        flags=socket.AI_PASSIVE,
-        sock=None,
-        backlog=100,
-        ssl=None,
-        reuse_address=None,
-        reuse_port=None,
-        keep_alive=None,
-        ssl_handshake_timeout=None,
-        ssl_shutdown_timeout=None,
-        start_serving=True,
-    ):
+        family: int = socket.AF_UNSPEC,
+        flags: int = socket.AI_PASSIVE,
+        sock: socket.socket | None = None,
+        backlog: int = 100,
+        ssl: _TLS = None,
+        reuse_address: bool | None = None,
+        reuse_port: bool | None = None,
+        keep_alive: bool | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        start_serving: bool = True,
+    ) -> Server:
         """Listen on ``port`` of ``host``, or on the bound ``sock``, and return a server.
 
         ``host`` is a name, a sequence of names, or None or ``""`` for all interfaces. IPv4 and IPv6 have
@@ -284,7 +340,7 @@ class Connections:
         check_no_tls(ssl)
 
         mine = sock is None
-        if mine:
+        if sock is None:
             options = []
             if reuse_address or reuse_address is None:
                 options.append((socket.SOL_SOCKET, socket.SO_REUSEADDR))
@@ -298,19 +354,19 @@ class Connections:
             logger.info("%r is serving", server)
         return server
 
-    async def create_unix_server(
+    async def create_unix_server(  # type: ignore[override]
         self,
-        protocol_factory,
-        path=None,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        path: StrOrBytesPath | None = None,
         *,
-        sock=None,
-        backlog=100,
-        ssl=None,
-        ssl_handshake_timeout=None,
-        ssl_shutdown_timeout=None,
-        start_serving=True,
-        cleanup_socket=sys.version_info >= (3, 13),
-    ):
+        sock: socket.socket | None = None,
+        backlog: int = 100,
+        ssl: _TLS = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        start_serving: bool = True,
+        cleanup_socket: bool = sys.version_info >= (3, 13),
+    ) -> Server:
         """Listen on the Unix socket at ``path``, or on the bound ``sock``, and return a server.
 
         A socket that an earlier server left at ``path`` is replaced. With ``cleanup_socket``, which is the
@@ -331,8 +387,8 @@ class Connections:
         check_no_tls(ssl)
 
         mine = sock is None
-        if mine:
-            sock = bind_unix(path)
+        if sock is None:
+            sock = bind_unix(path)  # type: ignore[arg-type]
         try:
             if cleanup_socket:
                 self._note_unix_path(sock)
@@ -342,7 +398,14 @@ class Connections:
             raise
         return await self._serve([sock], protocol_factory, backlog, start_serving, mine)
 
-    async def _serve(self, sockets, protocol_factory, backlog, start_serving, mine):
+    async def _serve(
+        self,
+        sockets: Sequence[socket.socket],
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        backlog: int,
+        start_serving: bool,
+        mine: bool,
+    ) -> Server:
         """Make a server of bound sockets; ``mine`` says whether to close them if that fails."""
         try:
             for sock in sockets:
@@ -364,7 +427,9 @@ class Connections:
                 raise
         return server
 
-    async def _create_server_getaddrinfo(self, host, port, family, flags):
+    async def _create_server_getaddrinfo(
+        self, host: str | None, port: str | int | None, family: int, flags: int
+    ) -> Sequence[AddressInfo]:
         infos = await self._ensure_resolved(
             (host, port), family=family, type=socket.SOCK_STREAM, flags=flags, loop=self
         )
@@ -372,14 +437,22 @@ class Connections:
             raise OSError(f"getaddrinfo({host!r}) returned empty list")
         return infos
 
-    async def _bind_hosts(self, host, port, family, flags, options, reuse_port):
+    async def _bind_hosts(
+        self,
+        host: str | Sequence[str] | None,
+        port: str | int | None,
+        family: int,
+        flags: int,
+        options: Sequence[tuple[int, int]],
+        reuse_port: bool | None,
+    ) -> list[socket.socket]:
         """Return a bound socket for each address of ``host``."""
-        if host == "":
-            hosts = [None]
-        elif isinstance(host, str) or not isinstance(host, collections.abc.Iterable):
-            hosts = [host]
-        else:
+        if isinstance(host, str | bytes):
+            hosts: Iterable[str | None] = [host or None]
+        elif isinstance(host, collections.abc.Iterable):
             hosts = host
+        else:
+            hosts = [host]
         found = await asyncio.gather(
             *(self._create_server_getaddrinfo(name, port, family, flags) for name in hosts)
         )
@@ -390,11 +463,11 @@ class Connections:
     # The paths of Unix servers
 
     @functools.cached_property
-    def _unix_server_sockets(self) -> dict:
+    def _unix_server_sockets(self) -> dict[socket.socket, tuple[str | bytes, int]]:
         """The sockets whose path goes with them: the path, and the inode that was there at first."""
         return {}
 
-    def _note_unix_path(self, sock) -> None:
+    def _note_unix_path(self, sock: socket.socket) -> None:
         path = sock.getsockname()
         if is_abstract(path):
             return
@@ -404,7 +477,7 @@ class Connections:
             # Somebody was faster, or it is relative to what was another directory then.
             return
 
-    def _stop_serving(self, sock) -> None:
+    def _stop_serving(self, sock: socket.socket) -> None:
         path, inode = self._unix_server_sockets.pop(sock, (None, None))
         super()._stop_serving(sock)
         if path is None:
@@ -421,41 +494,61 @@ class Connections:
 
     async def start_tls(
         self,
-        transport,
-        protocol,
-        sslcontext,
+        transport: asyncio.WriteTransport,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: SSLContext,
         *,
-        server_side=False,
-        server_hostname=None,
-        ssl_handshake_timeout=None,
-        ssl_shutdown_timeout=None,
-    ):
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> asyncio.Transport | None:
         """Raise :exc:`NotImplementedError`: boros cannot do TLS yet."""
         raise NotImplementedError("boros does not support TLS yet")
 
-    async def sendfile(self, transport, file, offset=0, count=None, *, fallback=True):
+    async def sendfile(
+        self,
+        transport: asyncio.WriteTransport,
+        file: IO[bytes],
+        offset: int = 0,
+        count: int | None = None,
+        *,
+        fallback: bool = True,
+    ) -> int:
         """Raise :exc:`NotImplementedError`: boros cannot send files yet."""
         raise NotImplementedError("boros does not support sendfile() yet")
 
     async def create_datagram_endpoint(
-        self, protocol_factory, local_addr=None, remote_addr=None, **options
-    ):
+        self,
+        protocol_factory: Callable[[], _ProtocolT],
+        local_addr: tuple[str, int] | str | None = None,
+        remote_addr: tuple[str, int] | str | None = None,
+        **options: Any,
+    ) -> tuple[asyncio.DatagramTransport, _ProtocolT]:
         """Raise :exc:`NotImplementedError`: boros has no datagram transports yet."""
         raise NotImplementedError("boros does not support datagram endpoints yet")
 
-    async def connect_read_pipe(self, protocol_factory, pipe):
+    async def connect_read_pipe(
+        self, protocol_factory: Callable[[], _ProtocolT], pipe: Any
+    ) -> tuple[asyncio.ReadTransport, _ProtocolT]:
         """Raise :exc:`NotImplementedError`: boros has no pipe transports yet."""
         raise NotImplementedError("boros does not support pipes yet")
 
-    async def connect_write_pipe(self, protocol_factory, pipe):
+    async def connect_write_pipe(
+        self, protocol_factory: Callable[[], _ProtocolT], pipe: Any
+    ) -> tuple[asyncio.WriteTransport, _ProtocolT]:
         """Raise :exc:`NotImplementedError`: boros has no pipe transports yet."""
         raise NotImplementedError("boros does not support pipes yet")
 
-    async def subprocess_shell(self, protocol_factory, cmd, **options):
+    async def subprocess_shell(
+        self, protocol_factory: Callable[[], _ProtocolT], cmd: bytes | str, **options: Any
+    ) -> tuple[asyncio.SubprocessTransport, _ProtocolT]:
         """Raise :exc:`NotImplementedError`: boros cannot run subprocesses yet."""
         raise NotImplementedError("boros does not support subprocesses yet")
 
-    async def subprocess_exec(self, protocol_factory, *args, **options):
+    async def subprocess_exec(
+        self, protocol_factory: Callable[[], _ProtocolT], *args: Any, **options: Any
+    ) -> tuple[asyncio.SubprocessTransport, _ProtocolT]:
         """Raise :exc:`NotImplementedError`: boros cannot run subprocesses yet."""
         raise NotImplementedError("boros does not support subprocesses yet")
 
@@ -463,7 +556,7 @@ class Connections:
 # Checks
 
 
-def check_tls_timeouts(tls, handshake, shutdown) -> None:
+def check_tls_timeouts(tls: object, handshake: float | None, shutdown: float | None) -> None:
     """Raise :exc:`ValueError` for timeouts of TLS where there is none."""
     if tls:
         return
@@ -472,20 +565,22 @@ def check_tls_timeouts(tls, handshake, shutdown) -> None:
             raise ValueError(f"{name} is only meaningful with ssl")
 
 
-def check_no_tls(tls) -> None:
+def check_no_tls(tls: object) -> None:
     """Raise :exc:`NotImplementedError` where TLS was asked for."""
     if tls:
         raise NotImplementedError("boros does not support TLS (the ssl argument) yet")
 
 
-def check_unix_stream(sock) -> None:
+def check_unix_stream(sock: socket.socket) -> None:
     """Raise :exc:`ValueError` for what is not a Unix stream socket."""
     if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
         raise ValueError(f"A UNIX Domain Stream Socket was expected, got {sock!r}")
 
 
-def combined(failures, as_group) -> Exception:
+def combined(failures: list[OSError], as_group: bool) -> Exception:
     """The exception that stands for all the failed attempts to connect."""
+    if not failures:
+        return TimeoutError("create_connection failed")
     if as_group:
         return ExceptionGroup("create_connection failed", failures)
     texts = [str(failure) for failure in failures]

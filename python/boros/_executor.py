@@ -8,12 +8,33 @@ import socket
 import threading
 import warnings
 from asyncio import base_events
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from boros._part import Part
+
+if TYPE_CHECKING:
+    from socket import _GetAddrInfoResult
+    from typing import TypeVarTuple
+
+    _Ts = TypeVarTuple("_Ts")
 
 
-class Executor:
+_T = TypeVar("_T")
+
+
+class Executor(Part):
     """The default executor of a loop, and what blocks and therefore runs there."""
 
-    def run_in_executor(self, executor, func, *args):
+    _default_executor: concurrent.futures.ThreadPoolExecutor | None
+    _executor_shutdown_called: bool
+
+    def run_in_executor(
+        self,
+        executor: concurrent.futures.Executor | None,
+        func: Callable[[*_Ts], _T],
+        *args: *_Ts,
+    ) -> asyncio.Future[_T]:
         """Run ``func(*args)`` in ``executor``, or else in the default one, and return a future."""
         self._check_closed()
         if self.get_debug():
@@ -30,7 +51,9 @@ class Executor:
         if self._executor_shutdown_called:
             raise RuntimeError("Executor shutdown has been called")
 
-    def set_default_executor(self, executor) -> None:
+    def set_default_executor(  # type: ignore[override]
+        self, executor: concurrent.futures.ThreadPoolExecutor
+    ) -> None:
         """Have ``run_in_executor(None, …)`` use ``executor``, a ``ThreadPoolExecutor``."""
         if not isinstance(executor, concurrent.futures.ThreadPoolExecutor):
             raise TypeError("executor must be ThreadPoolExecutor instance")
@@ -52,8 +75,7 @@ class Executor:
                 await future
         except TimeoutError:
             warnings.warn(
-                "The executor did not finishing joining "
-                f"its threads within {timeout} seconds.",
+                f"The executor did not finishing joining its threads within {timeout} seconds.",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -61,52 +83,75 @@ class Executor:
         else:
             thread.join()
 
-    def _do_shutdown(self, future) -> None:
+    def _do_shutdown(self, future: asyncio.Future[None]) -> None:
         try:
-            self._default_executor.shutdown(wait=True)
+            self._default_executor.shutdown(wait=True)  # type: ignore[union-attr]
             if not self.is_closed():
-                self.call_soon_threadsafe(asyncio.futures._set_result_unless_cancelled, future, None)
+                self.call_soon_threadsafe(
+                    asyncio.futures._set_result_unless_cancelled,  # type: ignore[attr-defined]
+                    future,
+                    None,
+                )
         except Exception as failure:
             if not self.is_closed() and not future.cancelled():
                 self.call_soon_threadsafe(future.set_exception, failure)
 
     # Names
 
-    async def getaddrinfo(self, host, port, *, family=0, type=0, proto=0, flags=0):
+    async def getaddrinfo(
+        self,
+        host: bytes | str | None,
+        port: bytes | str | int | None,
+        *,
+        family: int = 0,
+        type: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+    ) -> _GetAddrInfoResult:
         """Look a name up, as :func:`socket.getaddrinfo` does; a numeric address needs no thread."""
-        look_up = self._getaddrinfo_debug if self.get_debug() else socket.getaddrinfo
+        look_up = self._getaddrinfo_debug if self.get_debug() else base_events.socket.getaddrinfo  # type: ignore[attr-defined]
         if is_numeric(host, port):
             return look_up(host, port, family, type, proto, flags)
-        return await self.run_in_executor(
-            None, look_up, host, port, family, type, proto, flags
-        )
+        return await self.run_in_executor(None, look_up, host, port, family, type, proto, flags)
 
-    async def getnameinfo(self, sockaddr, flags=0):
+    async def getnameinfo(
+        self, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int = 0
+    ) -> tuple[str, str]:
         """Look an address up, as :func:`socket.getnameinfo` does."""
         numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
         if flags & numeric == numeric and is_numeric(*sockaddr[:2]):
             return socket.getnameinfo(sockaddr, flags)
         return await self.run_in_executor(None, socket.getnameinfo, sockaddr, flags)
 
-    def _getaddrinfo_debug(self, host, port, family, type, proto, flags):
-        wanted = [f"{host}:{port!r}"]
+    def _getaddrinfo_debug(
+        self,
+        host: bytes | str | None,
+        port: bytes | str | int | None,
+        family: int,
+        type: int,
+        proto: int,
+        flags: int,
+    ) -> _GetAddrInfoResult:
+        wanted = [f"{host}:{port!r}"]  # type: ignore[str-bytes-safe]
         for name, value in (("family", family), ("type", type), ("proto", proto), ("flags", flags)):
             if value:
                 wanted.append(f"{name}={value!r}")
-        wanted = ", ".join(wanted)
-        base_events.logger.debug("Get address info %s", wanted)
+        query = ", ".join(wanted)
+        base_events.logger.debug("Get address info %s", query)  # type: ignore[attr-defined]
         start = self.time()
-        addrinfo = socket.getaddrinfo(host, port, family, type, proto, flags)
+        addrinfo: _GetAddrInfoResult = base_events.socket.getaddrinfo(  # type: ignore[attr-defined]
+            host, port, family, type, proto, flags
+        )
         elapsed = self.time() - start
-        message = f"Getting address info {wanted} took {elapsed * 1e3:.3f}ms: {addrinfo!r}"
+        message = f"Getting address info {query} took {elapsed * 1e3:.3f}ms: {addrinfo!r}"
         if elapsed >= self.slow_callback_duration:
-            base_events.logger.info(message)
+            base_events.logger.info(message)  # type: ignore[attr-defined]
         else:
-            base_events.logger.debug(message)
+            base_events.logger.debug(message)  # type: ignore[attr-defined]
         return addrinfo
 
 
-def is_numeric(host, port) -> bool:
+def is_numeric(host: object, port: object) -> bool:
     """Whether looking ``host`` and ``port`` up needs neither a file nor a server."""
     if isinstance(port, str | bytes) and not port.isdigit():
         return False

@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    import socket
+
+    from boros._part import AddressInfo
+
+    _Attempt: TypeAlias = asyncio.Task[socket.socket]
 
 
-async def race(loop, connect, addresses, delay):
+async def race(
+    loop: asyncio.AbstractEventLoop,
+    connect: Callable[[AddressInfo], Coroutine[Any, Any, socket.socket]],
+    addresses: Iterable[AddressInfo],
+    delay: float,
+) -> socket.socket | None:
     """Return the first socket that ``connect(address)`` connects, or None if every attempt fails.
 
     The next attempt starts when the latest one has failed with an :exc:`OSError`, or ``delay`` seconds
@@ -13,9 +27,9 @@ async def race(loop, connect, addresses, delay):
     neither a task nor a socket behind, but for the returned one.
     """
     addresses = iter(addresses)
-    attempts = []
-    running = set()
-    winner = None
+    attempts: list[_Attempt] = []
+    running: set[_Attempt] = set()
+    winner: _Attempt | None = None
     try:
         while True:
             latest = next_start = None
@@ -48,10 +62,10 @@ async def race(loop, connect, addresses, delay):
             raise
         finally:
             # They refer to each other by way of their exceptions.
-            attempts = running = winner = latest = attempt = None
+            attempts = running = winner = latest = attempt = None  # type: ignore[assignment]
 
 
-async def dismiss(attempts) -> None:
+async def dismiss(attempts: Iterable[_Attempt]) -> None:
     """End ``attempts`` and close what they have connected."""
     running = []
     for attempt in attempts:
@@ -66,7 +80,7 @@ async def dismiss(attempts) -> None:
         await asyncio.wait(running)
 
 
-def close_connected(attempt) -> None:
+def close_connected(attempt: _Attempt) -> None:
     """Close the socket of an attempt, if it has got that far."""
     if not attempt.cancelled() and attempt.exception() is None:
         attempt.result().close()

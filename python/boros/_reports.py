@@ -5,18 +5,27 @@ The logger is looked up where asyncio keeps it, at each use: programs and tests 
 
 from __future__ import annotations
 
+import contextvars
 import traceback
 from asyncio import base_events
+from typing import TYPE_CHECKING, Any
+
+from boros._part import Part
+
+if TYPE_CHECKING:
+    from boros._part import ExceptionHandler, Report
 
 
-class Reports:
+class Reports(Part):
     """The exception handler of a loop."""
 
-    def get_exception_handler(self):
+    _exception_handler: ExceptionHandler | None
+
+    def get_exception_handler(self) -> ExceptionHandler | None:
         """Return what was given to :meth:`set_exception_handler`, or None."""
         return self._exception_handler
 
-    def set_exception_handler(self, handler) -> None:
+    def set_exception_handler(self, handler: ExceptionHandler | None) -> None:
         """Have ``handler(loop, context)`` called for exceptions that nobody can catch.
 
         None brings the default back, which logs them. Raises :exc:`TypeError` for what is not callable.
@@ -25,12 +34,12 @@ class Reports:
             raise TypeError(f"A callable object or None is expected, got {handler!r}")
         self._exception_handler = handler
 
-    def default_exception_handler(self, context: dict) -> None:
+    def default_exception_handler(self, context: Report) -> None:
         """Log ``context`` as an error: its message, its other entries, and the exception."""
         message = context.get("message") or "Unhandled exception in event loop"
         exception = context.get("exception")
         if exception is not None:
-            exc_info = (type(exception), exception, exception.__traceback__)
+            exc_info: Any = (type(exception), exception, exception.__traceback__)
         else:
             exc_info = False
         if (
@@ -45,17 +54,19 @@ class Reports:
                 continue
             value = context[key]
             if key == "source_traceback":
-                stack = "".join(traceback.format_list(value)).rstrip()
+                stack = _format_stack(value)
                 value = f"Object created at (most recent call last):\n{stack}"
             elif key == "handle_traceback":
-                stack = "".join(traceback.format_list(value)).rstrip()
+                stack = _format_stack(value)
                 value = f"Handle created at (most recent call last):\n{stack}"
             else:
                 value = repr(value)
             lines.append(f"{key}: {value}")
-        base_events.logger.error("\n".join(lines), exc_info=exc_info)
+        base_events.logger.error(  # type: ignore[attr-defined]
+            "\n".join(lines), exc_info=exc_info
+        )
 
-    def call_exception_handler(self, context: dict) -> None:
+    def call_exception_handler(self, context: Report) -> None:
         """Hand ``context`` to the exception handler. Never raises an :exc:`Exception` itself.
 
         Keys: ``message``, and where they apply ``exception``, ``future``, ``task``, ``handle``,
@@ -68,7 +79,9 @@ class Reports:
                 raise
             except BaseException:
                 # A subclass may have replaced it.
-                base_events.logger.error("Exception in default exception handler", exc_info=True)
+                base_events.logger.error(  # type: ignore[attr-defined]
+                    "Exception in default exception handler", exc_info=True
+                )
             return
         try:
             # The handler sees the context variables of what failed.
@@ -76,7 +89,7 @@ class Reports:
             get_context = getattr(subject, "get_context", None)
             variables = get_context() if get_context is not None else None
             if variables is not None and hasattr(variables, "run"):
-                variables.run(self._exception_handler, self, context)
+                self._call_handler_in(variables, self._exception_handler, context)
             else:
                 self._exception_handler(self, context)
         except (SystemExit, KeyboardInterrupt):
@@ -93,9 +106,36 @@ class Reports:
             except (SystemExit, KeyboardInterrupt):
                 raise
             except BaseException:
-                base_events.logger.error(
+                base_events.logger.error(  # type: ignore[attr-defined]
                     "Exception in default exception handler "
                     "while handling an unexpected error "
                     "in custom exception handler",
                     exc_info=True,
                 )
+
+    def _call_handler_in(
+        self, variables: contextvars.Context, handler: ExceptionHandler, context: Report
+    ) -> None:
+        called = False
+
+        def call() -> None:
+            nonlocal called
+            called = True
+            handler(self, context)
+
+        try:
+            variables.run(call)
+        except RuntimeError:
+            if called:
+                raise
+            # They are in use: that may be the very thing to report.
+            call()
+
+
+def _format_stack(stack: traceback.StackSummary) -> str:
+    try:
+        return "".join(traceback.format_list(stack)).rstrip()
+    except ImportError:
+        # The interpreter is shutting down and can read no sources any more.
+        lines = [f'  File "{frame[0]}", line {frame[1]}, in {frame[2]}' for frame in stack]
+        return "\n".join(lines)

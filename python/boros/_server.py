@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 import weakref
 from asyncio import trsock
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from boros._boros import StreamTransport
+    from boros._part import Part
 
 __all__ = ["Server"]
 
@@ -19,30 +26,50 @@ class Server(asyncio.AbstractServer):
     Made by ``loop.create_server`` and ``loop.create_unix_server``. Only for the loop's thread.
     """
 
-    def __init__(self, loop, sockets, protocol_factory, backlog: int) -> None:
+    def __init__(
+        self,
+        loop: Part,
+        sockets: Sequence[socket.socket],
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        backlog: int,
+    ) -> None:
         self._loop = loop
-        self._sockets = sockets
+        self._sockets: Sequence[socket.socket] | None = sockets
         self._protocol_factory = protocol_factory
         self._backlog = backlog
         # Weak, so that a transport that was forgotten is still noticed.
-        self._clients: weakref.WeakSet = weakref.WeakSet()
-        self._waiters: list | None = []
+        self._clients: weakref.WeakSet[StreamTransport] = weakref.WeakSet()
+        self._unnamed_clients = 0
+        self._waiters: list[asyncio.Future[None]] | None = []
         self._serving = False
-        self._serving_forever_fut = None
+        self._serving_forever_fut: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} sockets={self.sockets!r}>"
 
-    def _attach(self, transport) -> None:
-        assert self._sockets is not None
-        self._clients.add(transport)
+    def _attach(self, transport: StreamTransport | None = None) -> None:
+        if self._sockets is None:
+            raise RuntimeError(f"server {self!r} is closed")
+        if transport is None:
+            # Up to 3.12 asyncio's servers count their connections, and so do those who attach others.
+            self._unnamed_clients += 1
+        else:
+            self._clients.add(transport)
 
-    def _detach(self, transport) -> None:
-        self._clients.discard(transport)
+    def _detach(self, transport: StreamTransport | None = None) -> None:
+        if transport is None:
+            self._unnamed_clients -= 1
+        else:
+            self._clients.discard(transport)
         self._wake_if_done()
 
     def _wake_if_done(self) -> None:
-        if self._clients or self._sockets is not None or self._waiters is None:
+        if (
+            self._clients
+            or self._unnamed_clients
+            or self._sockets is not None
+            or self._waiters is None
+        ):
             return
         waiters, self._waiters = self._waiters, None
         for waiter in waiters:
@@ -53,18 +80,18 @@ class Server(asyncio.AbstractServer):
         if self._serving:
             return
         self._serving = True
-        for sock in self._sockets:
+        for sock in self._sockets:  # type: ignore[union-attr]
             sock.listen(self._backlog)
             self._loop._start_serving(self._protocol_factory, sock, self, self._backlog)
 
     @property
-    def sockets(self) -> tuple:
+    def sockets(self) -> tuple[trsock.TransportSocket, ...]:
         """The listening sockets, as objects that cannot be read, written or closed; empty once closed."""
         if self._sockets is None:
             return ()
         return tuple(trsock.TransportSocket(sock) for sock in self._sockets)
 
-    def get_loop(self):
+    def get_loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop."""
         return self._loop
 
@@ -83,9 +110,7 @@ class Server(asyncio.AbstractServer):
         Raises :exc:`RuntimeError` if it is closed already, or awaited in this way by somebody else.
         """
         if self._serving_forever_fut is not None:
-            raise RuntimeError(
-                f"server {self!r} is already being awaited on serve_forever()"
-            )
+            raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
         if self._sockets is None:
             raise RuntimeError(f"server {self!r} is closed")
         self._start_serving()

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import signal
-import socket
 import threading
 from asyncio import coroutines
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING
 
 from boros._boros import Handle
+from boros._part import Part
+
+if TYPE_CHECKING:
+    from typing import TypeVarTuple
+
+    _Ts = TypeVarTuple("_Ts")
 
 
-def _sighandler_noop(signum, frame) -> None:
+def _sighandler_noop(signum: int, frame: FrameType | None) -> None:
     """Stand in for a handler: the number written to the wake-up descriptor is what counts."""
 
 
-class Signals:
+class Signals(Part):
     """The signal handlers of a loop."""
 
-    def add_signal_handler(self, sig, callback, *args) -> None:
+    _signal_handlers: dict[int, Handle]
+    #: Where the loop reads the numbers of signals, and where the interpreter writes them.
+    _signal_pipe: tuple[int, int] | None
+
+    def add_signal_handler(self, sig: int, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
         """Have ``callback(*args)`` called in the loop when the signal ``sig`` arrives.
 
         Raises :exc:`ValueError` for a number that is no signal, :exc:`RuntimeError` for one that cannot
@@ -30,7 +43,7 @@ class Signals:
         self._check_signal(sig)
         self._check_closed()
         try:
-            signal.set_wakeup_fd(self._open_signal_pipe())
+            signal.set_wakeup_fd(self._open_signal_pipe(), warn_on_full_buffer=False)
         except (ValueError, OSError) as failure:
             raise RuntimeError(str(failure)) from failure
         self._signal_handlers[sig] = Handle(callback, args, self, None)
@@ -45,7 +58,7 @@ class Signals:
                 raise RuntimeError(f"sig {sig} cannot be caught") from failure
             raise
 
-    def remove_signal_handler(self, sig) -> bool:
+    def remove_signal_handler(self, sig: int) -> bool:
         """Take a handler back, and answer whether there was one."""
         self._check_signal(sig)
         try:
@@ -68,13 +81,13 @@ class Signals:
         with contextlib.suppress(ValueError, OSError):
             signal.set_wakeup_fd(-1)
 
-    def _check_signal(self, sig) -> None:
+    def _check_signal(self, sig: int) -> None:
         if not isinstance(sig, int):
             raise TypeError(f"sig must be an int, not {sig!r}")
         if sig not in signal.valid_signals():
             raise ValueError(f"invalid signal number {sig}")
 
-    def _handle_signal(self, sig) -> None:
+    def _handle_signal(self, sig: int) -> None:
         handle = self._signal_handlers.get(sig)
         if handle is None:
             return
@@ -86,21 +99,18 @@ class Signals:
     # The wake-up descriptor
 
     def _open_signal_pipe(self) -> int:
-        """Open the pair of sockets that the interpreter writes signal numbers to."""
+        """Open the pipe that the interpreter writes signal numbers to."""
         if self._signal_pipe is None:
-            receiver, sender = socket.socketpair()
-            receiver.setblocking(False)
-            sender.setblocking(False)
-            self._signal_pipe = receiver, sender
-            self._watch_signals(receiver.fileno(), self._read_signals)
-        return self._signal_pipe[1].fileno()
+            # Not a pair of sockets: of numbers sent one by one, a pipe holds a hundred times as many, and
+            # a number that finds no place is lost.
+            receiver, sender = self._signal_pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+            self._watch_signals(receiver, self._read_signals)
+        return self._signal_pipe[1]
 
     def _read_signals(self) -> None:
         while True:
             try:
-                numbers = self._signal_pipe[0].recv(4096)
-            except InterruptedError:
-                continue
+                numbers = os.read(self._signal_pipe[0], 4096)  # type: ignore[index]
             except BlockingIOError:
                 return
             for number in numbers:
@@ -110,7 +120,7 @@ class Signals:
                 return
 
     @contextlib.contextmanager
-    def _signals_wake_the_loop(self):
+    def _signals_wake_the_loop(self) -> Iterator[None]:
         """While the loop runs in the main thread, a signal ends its wait, whenever it arrives.
 
         Without a wake-up descriptor, one that arrives just before the wait would go unnoticed until
@@ -123,11 +133,25 @@ class Signals:
         try:
             yield
         finally:
-            if previous == -1 and not self._signal_handlers:
+            if previous in (-1, mine) and not self._signal_handlers:
                 with contextlib.suppress(ValueError, OSError):
                     current = signal.set_wakeup_fd(-1)
                     if current not in (-1, mine):
                         signal.set_wakeup_fd(current)
+
+    def _forget_signals(self) -> None:
+        """Let go of what is shared with the process that forked this one."""
+        self._signal_handlers.clear()
+        if self._signal_pipe is None:
+            return
+        receiver, sender = self._signal_pipe
+        self._signal_pipe = None
+        with contextlib.suppress(ValueError, OSError):
+            current = signal.set_wakeup_fd(-1)
+            if current not in (-1, sender):
+                signal.set_wakeup_fd(current)
+        os.close(receiver)
+        os.close(sender)
 
     def _close_signals(self) -> None:
         if threading.current_thread() is threading.main_thread():
@@ -141,7 +165,7 @@ class Signals:
             if threading.current_thread() is threading.main_thread():
                 with contextlib.suppress(ValueError, OSError):
                     current = signal.set_wakeup_fd(-1)
-                    if current not in (-1, sender.fileno()):
+                    if current not in (-1, sender):
                         signal.set_wakeup_fd(current)
-            receiver.close()
-            sender.close()
+            os.close(receiver)
+            os.close(sender)

@@ -5,17 +5,30 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from typing import IO, TYPE_CHECKING, Any
+
+from boros._part import Part
 
 try:
     import ssl
 except ImportError:  # An interpreter that was built without OpenSSL.
-    ssl = None
+    ssl = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from socket import _Address, _RetAddress
+    from typing import TypeVarTuple
+
+    from _typeshed import FileDescriptorLike, ReadableBuffer, WriteableBuffer
+
+    _Ts = TypeVarTuple("_Ts")
+
 
 #: Seconds between two attempts to connect to a Unix socket whose backlog is full.
 _SHORTEST_RETRY, _LONGEST_RETRY = 0.001, 0.05
 
 
-class Sockets:
+class Sockets(Part):
     """The ``sock_*`` methods of a loop.
 
     Each tries first, and waits only if the kernel says that it would block. What wakes it is that the
@@ -27,7 +40,9 @@ class Sockets:
 
     # Descriptors
 
-    def add_reader(self, fd, callback, *args) -> None:
+    def add_reader(
+        self, fd: FileDescriptorLike, callback: Callable[[*_Ts], Any], *args: *_Ts
+    ) -> None:
         """Have ``callback(*args)`` called whenever ``fd`` can be read.
 
         Raises :exc:`RuntimeError` if a transport of this loop uses ``fd``.
@@ -35,12 +50,14 @@ class Sockets:
         self._ensure_fd_no_transport(fd)
         self._add_reader(fd, callback, *args)
 
-    def remove_reader(self, fd) -> bool:
+    def remove_reader(self, fd: FileDescriptorLike) -> bool:
         """Stop waiting to read ``fd``, and answer whether somebody waited."""
         self._ensure_fd_no_transport(fd)
         return self._remove_reader(fd)
 
-    def add_writer(self, fd, callback, *args) -> None:
+    def add_writer(
+        self, fd: FileDescriptorLike, callback: Callable[[*_Ts], Any], *args: *_Ts
+    ) -> None:
         """Have ``callback(*args)`` called whenever ``fd`` can be written.
 
         Raises :exc:`RuntimeError` if a transport of this loop uses ``fd``.
@@ -48,12 +65,12 @@ class Sockets:
         self._ensure_fd_no_transport(fd)
         self._add_writer(fd, callback, *args)
 
-    def remove_writer(self, fd) -> bool:
+    def remove_writer(self, fd: FileDescriptorLike) -> bool:
         """Stop waiting to write ``fd``, and answer whether somebody waited."""
         self._ensure_fd_no_transport(fd)
         return self._remove_writer(fd)
 
-    async def _readable(self, sock) -> None:
+    async def _readable(self, sock: socket.socket) -> None:
         """Wait until ``sock`` can be read."""
         fd = sock.fileno()
         self._ensure_fd_no_transport(fd)
@@ -66,7 +83,7 @@ class Sockets:
             if not handle.cancelled():
                 self._remove_reader(fd)
 
-    async def _writable(self, sock) -> None:
+    async def _writable(self, sock: socket.socket) -> None:
         """Wait until ``sock`` can be written."""
         fd = sock.fileno()
         self._ensure_fd_no_transport(fd)
@@ -78,14 +95,14 @@ class Sockets:
             if not handle.cancelled():
                 self._remove_writer(fd)
 
-    def _check_socket(self, sock) -> None:
+    def _check_socket(self, sock: socket.socket) -> None:
         check_not_tls(sock)
         if self.get_debug() and sock.gettimeout() != 0:
             raise ValueError("the socket must be non-blocking")
 
     # Receiving
 
-    async def sock_recv(self, sock, n):
+    async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
         """Receive at most ``n`` bytes; none at the end of the stream."""
         self._check_socket(sock)
         while True:
@@ -95,7 +112,7 @@ class Sockets:
                 pass
             await self._readable(sock)
 
-    async def sock_recv_into(self, sock, buf):
+    async def sock_recv_into(self, sock: socket.socket, buf: WriteableBuffer) -> int:
         """Receive into the writable buffer ``buf``, and return the number of bytes."""
         self._check_socket(sock)
         while True:
@@ -105,7 +122,7 @@ class Sockets:
                 pass
             await self._readable(sock)
 
-    async def sock_recvfrom(self, sock, bufsize):
+    async def sock_recvfrom(self, sock: socket.socket, bufsize: int) -> tuple[bytes, _RetAddress]:
         """Receive a datagram of at most ``bufsize`` bytes; return it and where it came from."""
         self._check_socket(sock)
         while True:
@@ -115,14 +132,16 @@ class Sockets:
                 pass
             await self._readable(sock)
 
-    async def sock_recvfrom_into(self, sock, buf, nbytes=0):
+    async def sock_recvfrom_into(
+        self, sock: socket.socket, buf: WriteableBuffer, nbytes: int = 0
+    ) -> tuple[int, _RetAddress]:
         """Receive a datagram of at most ``nbytes`` bytes into the writable buffer ``buf``.
 
         Returns the number of bytes and where they came from. Without ``nbytes``, the size of the
         buffer is the limit.
         """
         self._check_socket(sock)
-        nbytes = nbytes or len(buf)
+        nbytes = nbytes or len(buf)  # type: ignore[arg-type]
         while True:
             try:
                 return sock.recvfrom_into(buf, nbytes)
@@ -130,7 +149,7 @@ class Sockets:
                 pass
             await self._readable(sock)
 
-    async def sock_accept(self, sock):
+    async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, _RetAddress]:
         """Accept a connection on a listening socket; return its socket and the peer's address."""
         self._check_socket(sock)
         while True:
@@ -145,7 +164,7 @@ class Sockets:
 
     # Sending
 
-    async def sock_sendall(self, sock, data) -> None:
+    async def sock_sendall(self, sock: socket.socket, data: ReadableBuffer) -> None:
         """Send all of ``data``. After an error nobody knows how much of it was sent."""
         self._check_socket(sock)
         try:
@@ -164,7 +183,9 @@ class Sockets:
                     except (BlockingIOError, InterruptedError):
                         continue
 
-    async def sock_sendto(self, sock, data, address):
+    async def sock_sendto(
+        self, sock: socket.socket, data: ReadableBuffer, address: _Address
+    ) -> int:
         """Send the datagram ``data`` to ``address``, and return the number of bytes sent."""
         self._check_socket(sock)
         while True:
@@ -174,13 +195,21 @@ class Sockets:
                 pass
             await self._writable(sock)
 
-    async def sock_sendfile(self, sock, file, offset=0, count=None, *, fallback=True):
+    async def sock_sendfile(
+        self,
+        sock: socket.socket,
+        file: IO[bytes],
+        offset: int = 0,
+        count: int | None = None,
+        *,
+        fallback: bool | None = True,
+    ) -> int:
         """Raise :exc:`NotImplementedError`: boros cannot send files yet."""
         raise NotImplementedError("boros does not support sock_sendfile() yet")
 
     # Connecting
 
-    async def sock_connect(self, sock, address) -> None:
+    async def sock_connect(self, sock: socket.socket, address: _Address) -> None:
         """Connect ``sock`` to ``address``. A host name is looked up first.
 
         The error of a connection that failed names the address.
@@ -211,13 +240,13 @@ class Sockets:
             raise OSError(error, f"Connect call failed {address}")
 
 
-def set_ready(future) -> None:
+def set_ready(future: asyncio.Future[None]) -> None:
     """Wake who waits for ``future``, unless it is awake already or has gone."""
     if not future.done():
         future.set_result(None)
 
 
-def check_not_tls(sock) -> None:
+def check_not_tls(sock: socket.socket) -> None:
     """Raise :exc:`TypeError` for a socket that does TLS by itself, which cannot be waited for."""
     if ssl is not None and isinstance(sock, ssl.SSLSocket):
         raise TypeError("Socket cannot be of type SSLSocket")

@@ -106,7 +106,7 @@ def _parse(args: list[str]) -> _Request:
 def _new_main() -> types.ModuleType:
     """Put a fresh ``__main__`` in place, with the names python gives it, in its order."""
     module = types.ModuleType("__main__")
-    module.__loader__ = importlib.machinery.BuiltinImporter  # type: ignore[assignment]
+    module.__loader__ = importlib.machinery.BuiltinImporter
     # Which names there are depends on the version; ours has them all.
     if "__annotations__" in vars(sys.modules["__main__"]):
         module.__annotations__ = {}

@@ -34,7 +34,7 @@ _CPythonTask = asyncio.Task
 _MARK = getattr(asyncio.coroutines, "_is_coroutine", True)
 
 
-class _Coroutine(collections.abc.Coroutine):
+class _Coroutine(collections.abc.Coroutine[Any, Any, Any]):
     """A generator that counts as a coroutine.
 
     What a function with the old decorator returns: asyncio takes it for a
@@ -143,7 +143,8 @@ class _CompatPolicy(policy.EventLoopPolicy):
         main = threading.current_thread() is threading.main_thread()
         if main and not getattr(self._chosen, "yes", False):
             self.set_event_loop(self.new_event_loop())
-        return super().get_event_loop()
+        loop: asyncio.AbstractEventLoop = super().get_event_loop()
+        return loop
 
 
 def _get_event_loop_without_policies(
@@ -194,7 +195,7 @@ class _TaskType(type(_CPythonTask)):  # type: ignore[misc]
         return super().__call__(coro, loop=loop, **options)
 
 
-class Task(_CPythonTask, metaclass=_TaskType):
+class Task(_CPythonTask, metaclass=_TaskType):  # type: ignore[type-arg]
     """``asyncio.Task`` with the class methods that it lost in 3.9.
 
     The type itself is closed to new attributes, so this one stands before it.
@@ -231,7 +232,8 @@ def _ensure_future(
 ) -> asyncio.Future[Any]:
     if inspect.isgenerator(one):
         one = _from_generator(one)
-    return asyncio.tasks.ensure_future(one, loop=loop)
+    future: asyncio.Future[Any] = asyncio.tasks.ensure_future(one, loop=loop)
+    return future
 
 
 def _without_loop(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -417,11 +419,11 @@ class _Enabled:
         client = sys.modules.get("aiohttp.client")
         if client is not None:
             _aiohttp.patch(self._patches, client)
-        sys.meta_path.insert(0, self._finder)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, self._finder)
 
     def undo(self) -> None:
         if self._finder in sys.meta_path:
-            sys.meta_path.remove(self._finder)  # type: ignore[arg-type]
+            sys.meta_path.remove(self._finder)
         if not policy.HAS_POLICIES:
             policy.uninstall()
         elif policy.current_policy() is self._policy:

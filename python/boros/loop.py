@@ -10,10 +10,12 @@ import weakref
 from asyncio import constants, coroutines
 
 # The very function: anyio finds the root task by it.
-from asyncio.base_events import _run_until_complete_cb
+from asyncio.base_events import _run_until_complete_cb  # type: ignore[attr-defined]
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from typing import Any, TypeVar
 
-from boros import _tasks
-from boros._boros import Loop
+from boros import _process, _tasks
+from boros._boros import Loop, install_scheduling
 from boros._connections import Connections
 from boros._executor import Executor
 from boros._reports import Reports
@@ -22,6 +24,8 @@ from boros._sockets import Sockets
 
 __all__ = ["EventLoop"]
 
+_T = TypeVar("_T")
+
 _tasks.install()
 
 
@@ -29,20 +33,36 @@ class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.
     """An asyncio event loop whose scheduler, futures, tasks and transports are native.
 
     It may be subclassed. One thread uses it at a time; only :meth:`call_soon_threadsafe`,
-    :meth:`is_running` and :meth:`is_closed` are for others.
+    :meth:`is_running` and :meth:`is_closed` are for others. A process that is forked finds it closed; the
+    parent's is not touched by that.
     """
 
+    # Not in the `__dict__` that loops have too: while that is empty, the interpreter finds methods of the
+    # loop without looking into it.
+    __slots__ = (
+        "_asyncgens",
+        "_asyncgens_shutdown_called",
+        "_coroutine_origin_tracking_enabled",
+        "_coroutine_origin_tracking_saved_depth",
+        "_default_executor",
+        "_exception_handler",
+        "_executor_shutdown_called",
+        "_signal_handlers",
+        "_signal_pipe",
+    )
+
     def __init__(self) -> None:
-        self._asyncgens: weakref.WeakSet = weakref.WeakSet()
+        self._asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
         self._asyncgens_shutdown_called = False
         self._coroutine_origin_tracking_enabled = False
-        self._coroutine_origin_tracking_saved_depth = None
+        self._coroutine_origin_tracking_saved_depth: int | None = None
         self._exception_handler = None
         self._default_executor = None
         self._executor_shutdown_called = False
-        self._signal_handlers: dict = {}
+        self._signal_handlers = {}
         self._signal_pipe = None
-        self.set_debug(coroutines._is_debug_mode())
+        _process.loops.add(self)
+        self.set_debug(coroutines._is_debug_mode())  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
         return (
@@ -50,7 +70,7 @@ class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.
             f"closed={self.is_closed()} debug={self.get_debug()}>"
         )
 
-    def __del__(self, _warn=warnings.warn) -> None:
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         if not self.is_closed():
             _warn(f"unclosed event loop {self!r}", ResourceWarning, source=self)
             if not self.is_running():
@@ -81,7 +101,7 @@ class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.
             self._set_coroutine_origin_tracking(False)
             sys.set_asyncgen_hooks(*old_hooks)
 
-    def run_until_complete(self, future):
+    def run_until_complete(self, future: Awaitable[_T] | Generator[Any, None, _T]) -> _T:
         """Run until ``future`` is done and return its result, or raise its exception.
 
         A coroutine is wrapped in a task. Raises :exc:`RuntimeError` if the loop is stopped before.
@@ -89,10 +109,10 @@ class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.
         self._check_closed()
         self._check_running()
         new_task = not asyncio.isfuture(future)
-        future = asyncio.ensure_future(future, loop=self)
+        future = asyncio.ensure_future(future, loop=self)  # type: ignore[arg-type]
         if new_task:
             # The caller never sees the task, so what becomes of it is for us to tell.
-            future._log_destroy_pending = False
+            future._log_destroy_pending = False  # type: ignore[attr-defined]
         future.add_done_callback(_run_until_complete_cb)
         try:
             self.run_forever()
@@ -136,22 +156,25 @@ class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.
             self._coroutine_origin_tracking_saved_depth = sys.get_coroutine_origin_tracking_depth()
             sys.set_coroutine_origin_tracking_depth(constants.DEBUG_STACK_DEPTH)
         else:
-            sys.set_coroutine_origin_tracking_depth(self._coroutine_origin_tracking_saved_depth)
+            sys.set_coroutine_origin_tracking_depth(
+                self._coroutine_origin_tracking_saved_depth  # type: ignore[arg-type]
+            )
         self._coroutine_origin_tracking_enabled = bool(enabled)
 
     # Asynchronous generators
 
-    def _asyncgen_firstiter_hook(self, agen) -> None:
+    def _asyncgen_firstiter_hook(self, agen: AsyncGenerator[Any, Any]) -> None:
         if self._asyncgens_shutdown_called:
             warnings.warn(
                 f"asynchronous generator {agen!r} was scheduled after "
                 f"loop.shutdown_asyncgens() call",
                 ResourceWarning,
+                stacklevel=1,
                 source=self,
             )
         self._asyncgens.add(agen)
 
-    def _asyncgen_finalizer_hook(self, agen) -> None:
+    def _asyncgen_finalizer_hook(self, agen: AsyncGenerator[Any, Any]) -> None:
         self._asyncgens.discard(agen)
         if not self.is_closed():
             self.call_soon_threadsafe(self.create_task, agen.aclose())
@@ -163,9 +186,7 @@ class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.
         if not closing:
             return
         self._asyncgens.clear()
-        results = await asyncio.gather(
-            *[agen.aclose() for agen in closing], return_exceptions=True
-        )
+        results = await asyncio.gather(*[agen.aclose() for agen in closing], return_exceptions=True)
         for result, agen in zip(results, closing, strict=True):
             if isinstance(result, Exception):
                 self.call_exception_handler(
@@ -176,3 +197,7 @@ class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.
                         "asyncgen": agen,
                     }
                 )
+
+
+# In the class itself, where the interpreter calls them without detours.
+install_scheduling(EventLoop)

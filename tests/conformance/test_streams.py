@@ -8,6 +8,7 @@ import gc
 import socket
 import sys
 import tempfile
+from random import Random
 
 import pytest
 
@@ -344,6 +345,83 @@ def test_a_stream_over_a_socket_of_our_own(run):
         finally:
             writer.close()
             await writer.wait_closed()
+
+    run(main())
+
+
+class MixedEcho(asyncio.Protocol):
+    """Sends everything back in ways that vary, and reads no faster than it can send."""
+
+    def __init__(self, random):
+        self.random = random
+
+    def connection_made(self, transport):
+        self.transport = transport
+        transport.set_write_buffer_limits(high=self.random.choice([0, 1, 1000, 100_000]))
+
+    def pause_writing(self):
+        self.transport.pause_reading()
+
+    def resume_writing(self):
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def data_received(self, data):
+        middle = len(data) // 2
+        way = self.random.randrange(4)
+        if way == 0:
+            self.transport.write(data)
+        elif way == 1:
+            self.transport.write(bytearray(data))
+        elif way == 2:
+            self.transport.writelines([data[:middle], b"", data[middle:]])
+        else:
+            self.transport.write(memoryview(data)[:middle])
+            self.transport.write(memoryview(data)[middle:])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_byte_is_lost_or_moved_whatever_the_pace(run, seed):
+    random = Random(seed)
+
+    async def send(writer, data, aborts):
+        position = 0
+        while position < len(data):
+            size = random.choice([1000, 30_000, 300_000])
+            writer.write(data[position : position + size])
+            position += size
+            if random.random() < 0.7:
+                await writer.drain()
+            if aborts and random.random() < 0.2:
+                writer.transport.abort()
+                return
+        writer.write_eof()
+
+    async def client(address):
+        data = random.randbytes(random.choice([0, 1, 1000, 100_000, 1_000_000]))
+        aborts = random.random() < 0.2
+        async with connected(address) as (reader, writer):
+            sending = asyncio.create_task(send(writer, data, aborts))
+            received = bytearray()
+            try:
+                while piece := await reader.read(random.choice([1000, 1 << 18])):
+                    received += piece
+                    if random.random() < 0.1:
+                        await asyncio.sleep(0)
+                await sending
+            except ConnectionError:
+                assert aborts
+                sending.cancel()
+                await asyncio.wait([sending])
+            assert data.startswith(received)
+            assert aborts or len(received) == len(data)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: MixedEcho(random), LOCAL, 0)
+        async with server:
+            address = server.sockets[0].getsockname()
+            await asyncio.gather(*(client(address) for _ in range(40)))
 
     run(main())
 

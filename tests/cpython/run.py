@@ -16,9 +16,10 @@ from pathlib import Path
 
 import expected
 import implementation
-import report
 import scope
 import supervisor
+
+import report
 
 LIST = Path(__file__).with_name("expected.toml")
 

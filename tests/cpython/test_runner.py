@@ -13,10 +13,11 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 import expected  # noqa: E402
-import report  # noqa: E402
-import run  # noqa: E402
 import scope  # noqa: E402
 import supervisor  # noqa: E402
+
+import report  # noqa: E402
+import run  # noqa: E402
 
 PLANTED = """
 import asyncio, os, threading, unittest

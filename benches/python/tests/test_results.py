@@ -1,6 +1,7 @@
 """What follows from samples: gates, losses, and cells of the tables."""
 
 import pytest
+
 import report
 import worker
 from gates import GATES, Gate

@@ -4,6 +4,7 @@ import asyncio
 import os
 
 import pytest
+
 import worker
 from processes import Failed, Worker, Workers, environment
 from registry import CASES, Case, Stopwatch, expect

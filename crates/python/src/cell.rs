@@ -128,6 +128,17 @@ impl<T> GilCell<T> {
         f(unsafe { &mut *self.value.get() })
     }
 
+    /// Lends the value like [`with`](Self::with), without a check.
+    ///
+    /// # Safety
+    /// `f` runs no Python code, and is called by none that [`with`](Self::with) lends the same value to.
+    #[inline(always)]
+    pub(crate) unsafe fn with_leaf<R>(&self, _py: Python<'_>, f: impl FnOnce(&mut T) -> R) -> R {
+        debug_assert!(!self.lent.get());
+        // SAFETY: the GIL is held, and the caller keeps a nested access out.
+        f(unsafe { &mut *self.value.get() })
+    }
+
     /// For the collector, which may only look. Nothing is shown while the value is lent; the collector then
     /// takes what it would have seen for reachable, which is safe.
     pub(crate) fn inspect<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {

@@ -23,7 +23,7 @@ pub(crate) fn copy(context: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
 /// # Errors
 /// A `RuntimeError` when the context is entered already, a `TypeError` when it is no context; `f` has not
 /// run then. Else what `f` answers.
-#[inline]
+#[inline(always)]
 pub(crate) fn run_in<T>(
     context: &Bound<'_, PyAny>,
     f: impl FnOnce() -> PyResult<T>,

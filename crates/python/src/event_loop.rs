@@ -11,9 +11,12 @@ use pyo3::{PyTraverseError, PyVisit, ffi, intern};
 use crate::asyncio::{self, Asyncio};
 use crate::cell::{GilCell, Slot};
 use crate::context;
+use crate::errors::io_error;
 use crate::face::PyFace;
 use crate::handle::{Handle, TimerHandle};
 use crate::job::{Job, PyKinds};
+use crate::overrides::Overrides;
+use crate::parking;
 use crate::pool;
 use crate::task::Task;
 use crate::transport::Streams;
@@ -25,15 +28,20 @@ use crate::transport::Streams;
 pub(crate) struct Loop {
     /// Gone once the loop is closed.
     engine: GilCell<Option<Engine<PyKinds>>>,
+    /// In a process that was forked: the engine of the parent's loop. The kernel's side of it is shared, so it is
+    /// not used any more, only kept.
+    parents_engine: GilCell<Option<Engine<PyKinds>>>,
     task_factory: Slot,
     /// The thread that runs the loop, or 0.
     thread_id: AtomicU64,
+    /// Whether its thread waits for the poller, or for ever: it runs no Python code.
+    at_rest: AtomicBool,
     closed: AtomicBool,
+    /// Whether this is a forked process's copy of a loop.
+    forked: AtomicBool,
     debug: AtomicBool,
-    /// Whether a subclass, or an attribute of this object, stands in for `call_soon`: then everything goes
-    /// through it.
-    overridden: AtomicBool,
-    /// Neither closed, nor in debug mode, nor overridden: jobs may be queued without asking.
+    overrides: Overrides,
+    /// Neither closed, nor in debug mode, nor with another `call_soon`: jobs may be queued without asking.
     fast: AtomicBool,
     /// Seconds, as the bits of an `f64`.
     slow_callback_duration: AtomicU64,
@@ -56,17 +64,36 @@ impl Loop {
         self.engine.with(py, |engine| engine.as_mut().map(f))
     }
 
+    /// Lends the engine like [`engine`](Self::engine), without a check.
+    ///
+    /// # Safety
+    /// `f` runs no Python code, and is called by none that the engine is lent to.
+    #[inline(always)]
+    pub(crate) unsafe fn engine_leaf<R>(
+        &self,
+        py: Python<'_>,
+        f: impl FnOnce(&mut Engine<PyKinds>) -> R,
+    ) -> Option<R> {
+        // SAFETY: as the caller says.
+        unsafe { self.engine.with_leaf(py, |engine| engine.as_mut().map(f)) }
+    }
+
     /// Queues `job`. A closed loop drops it.
     #[inline]
     pub(crate) fn push(&self, py: Python<'_>, job: Job) {
-        let left_over = self.engine.with(py, |engine| match engine {
-            Some(engine) => {
-                engine.push(job);
-                None
-            }
-            None => Some(job),
-        });
-        drop(left_over);
+        // SAFETY: queueing a job runs no Python code, and neither does handing it back.
+        let left_over = unsafe {
+            self.engine.with_leaf(py, |engine| match engine {
+                Some(engine) => {
+                    engine.push(job);
+                    None
+                }
+                None => Some(job),
+            })
+        };
+        if let Some(job) = left_over {
+            drop(job);
+        }
     }
 
     pub(crate) fn task_factory<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
@@ -77,6 +104,27 @@ impl Loop {
     #[inline]
     pub(crate) fn is_fast(&self) -> bool {
         self.fast.load(Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn is_running_anywhere(&self) -> bool {
+        self.thread_id.load(Relaxed) != 0
+    }
+
+    /// Shows the queued handles to the collector: from now on nothing keeps the loop alive.
+    fn track_queued(&self, py: Python<'_>) {
+        let handles: Vec<Py<Handle>> = self
+            .engine(py, |engine| {
+                let queued = engine.ready().filter_map(|job| match job {
+                    Job::Handle(handle) => Some(handle.clone_ref(py)),
+                    _ => None,
+                });
+                queued.collect()
+            })
+            .unwrap_or_default();
+        for handle in handles {
+            pool::track(&handle.into_bound(py));
+        }
     }
 
     pub(crate) fn is_debug(&self) -> bool {
@@ -115,13 +163,11 @@ impl Loop {
     /// What the interpreter raises.
     #[inline]
     pub(crate) fn clear_left_task(this: &Bound<'_, Self>) -> PyResult<()> {
-        match this.get().left_task.take(this.py()) {
-            None => Ok(()),
-            Some(task) => {
-                let _task = task.into_bound(this.py());
-                asyncio::swap_current_task(this.py(), this, None).map(drop)
-            }
+        if !this.get().left_task.is_some(this.py()) {
+            return Ok(());
         }
+        this.get().left_task.set(this.py(), None);
+        asyncio::swap_current_task(this.py(), this, None).map(drop)
     }
 
     pub(crate) fn set_current_handle(&self, py: Python<'_>, handle: Option<Py<Handle>>) {
@@ -139,27 +185,82 @@ impl Loop {
     }
 
     fn update_fast(&self) {
-        let fast = !self.closed.load(Relaxed)
-            && !self.debug.load(Relaxed)
-            && !self.overridden.load(Relaxed);
+        let fast =
+            !self.closed.load(Relaxed) && !self.debug.load(Relaxed) && !self.overrides.call_soon();
         self.fast.store(fast, Relaxed);
+    }
+
+    pub(crate) fn set_at_rest(&self, at_rest: bool) {
+        self.at_rest.store(at_rest, Relaxed);
+    }
+
+    #[cold]
+    fn closed_error(&self) -> PyErr {
+        PyRuntimeError::new_err(if self.forked.load(Relaxed) {
+            "Event loop is closed: it was made before this process was forked, and belongs to the parent; \
+             make a new one"
+        } else {
+            "Event loop is closed"
+        })
     }
 
     pub(crate) fn check_open(&self) -> PyResult<()> {
         if self.closed.load(Relaxed) {
-            return Err(PyRuntimeError::new_err("Event loop is closed"));
+            return Err(self.closed_error());
         }
         Ok(())
     }
 
     pub(crate) fn now(&self, py: Python<'_>) -> Time {
+        if self.overrides.time() {
+            // The engine's clock only stands for what the other method answered last.
+            return Clock::monotonic().now();
+        }
         self.engine(py, |engine| engine.clock().now()).unwrap_or_else(|| Clock::monotonic().now())
     }
 
     /// What `time()` answers: a subclass may have a clock of its own.
     #[inline]
     pub(crate) fn now_secs(this: &Bound<'_, Self>) -> PyResult<f64> {
+        if this.get().overrides.time() {
+            return this.call_method0(intern!(this.py(), "time"))?.extract();
+        }
         Ok(this.get().now(this.py()).as_secs_f64())
+    }
+
+    /// Which of its methods were replaced.
+    pub(crate) fn overrides(&self) -> &Overrides {
+        &self.overrides
+    }
+
+    /// Sets the engine's clock by what `time()` answers, if that is not the native one.
+    #[inline]
+    pub(crate) fn set_clock(this: &Bound<'_, Self>) -> PyResult<()> {
+        if this.get().overrides.time() { Loop::set_own_clock(this) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn set_own_clock(this: &Bound<'_, Self>) -> PyResult<()> {
+        let now = Time::from_secs_f64(Loop::now_secs(this)?);
+        let clock = Clock::simulated(now);
+        this.get().engine(this.py(), |engine| engine.set_clock(clock));
+        Ok(())
+    }
+
+    /// Looks which methods of the class stand in for ours.
+    fn update_overrides(this: &Bound<'_, Self>) -> PyResult<()> {
+        let had_own_clock = this.get().overrides.time();
+        this.get().overrides.update(this)?;
+        Loop::overrides_changed(this, had_own_clock);
+        Ok(())
+    }
+
+    fn overrides_changed(this: &Bound<'_, Self>, had_own_clock: bool) {
+        let event_loop = this.get();
+        event_loop.update_fast();
+        if had_own_clock && !event_loop.overrides.time() {
+            event_loop.engine(this.py(), |engine| engine.set_clock(Clock::monotonic()));
+        }
     }
 
     /// Takes note that a queued timer was cancelled.
@@ -213,8 +314,6 @@ impl Loop {
         if this.get().is_debug() {
             this.get().check_debug(callback, method)?;
             source_traceback = Some(asyncio::extract_stack(py)?);
-        } else {
-            check_callable(callback, method)?;
         }
         let context = match context {
             Some(context) if !context.is_none(py) => context,
@@ -264,7 +363,7 @@ impl Loop {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn check_callable(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
     if callback.is_callable() {
         return Ok(());
@@ -290,16 +389,18 @@ impl Loop {
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let py = class.py();
-        let name = intern!(py, "call_soon");
-        let overridden = !class.getattr(name)?.is(&py.get_type::<Loop>().getattr(name)?);
+        let engine =
+            Engine::new(Clock::monotonic()).map_err(|error| io_error(class.py(), &error))?;
         let event_loop = Loop {
-            engine: GilCell::new(Some(Engine::new(Clock::monotonic())?)),
+            engine: GilCell::new(Some(engine)),
             task_factory: Slot::empty(),
             thread_id: AtomicU64::new(0),
+            at_rest: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            forked: AtomicBool::new(false),
+            parents_engine: GilCell::new(None),
             debug: AtomicBool::new(false),
-            overridden: AtomicBool::new(overridden),
+            overrides: Overrides::of_class(class)?,
             fast: AtomicBool::new(false),
             slow_callback_duration: AtomicU64::new(0.1f64.to_bits()),
             left_task: Slot::empty(),
@@ -321,7 +422,6 @@ impl Loop {
     }
 
     /// Has tasks made by ``factory(loop, coro, **kwargs)``, or by boros again if it is None.
-    #[pyo3(signature = (factory, /))]
     fn set_task_factory(&self, factory: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = factory.py();
         if factory.is_none() {
@@ -346,7 +446,7 @@ impl Loop {
 
     /// Whether the loop runs, in whichever thread.
     fn is_running(&self) -> bool {
-        self.thread_id.load(Relaxed) != 0
+        self.is_running_anywhere()
     }
 
     /// Whether :meth:`close` was called.
@@ -405,18 +505,27 @@ impl Loop {
         let event_loop = this.get();
         event_loop.check_open()?;
         event_loop._check_running(py)?;
+        // A class may have been given another method since.
+        Loop::update_overrides(this)?;
         asyncio::set_running_loop(py, this)?;
         event_loop.thread_id.store(thread_ident(), Relaxed);
         let face = PyFace::new(this);
         let result = loop {
-            if let Err(error) = turn(&face) {
+            parking::park_at_end(this);
+            if let Err(error) = Loop::set_clock(this).and_then(|()| turn(&face)) {
                 break Err(error);
             }
-            if event_loop.engine(py, Engine::take_stop).unwrap_or(true) {
+            // SAFETY: takes a flag back, which runs no Python code.
+            if unsafe { event_loop.engine_leaf(py, Engine::take_stop) }.unwrap_or(true) {
                 break Ok(());
             }
         };
-        let result = result.and(Loop::clear_left_task(this));
+        let result = result.and(Loop::clear_left_task(this)).and(event_loop.check_open());
+        if event_loop.is_closed() {
+            // This process was forked during the run.
+            drop(event_loop.engine.with(py, Option::take));
+        }
+        event_loop.track_queued(py);
         event_loop.engine(py, Engine::take_stop);
         event_loop.thread_id.store(0, Relaxed);
         result.and(asyncio::set_running_loop(py, py.None().bind(py)))
@@ -425,6 +534,7 @@ impl Loop {
     /// One turn, for programs that drive the loop themselves.
     fn _run_once(this: &Bound<'_, Self>) -> PyResult<()> {
         this.get().check_open()?;
+        Loop::set_clock(this)?;
         turn(&PyFace::new(this)).and(Loop::clear_left_task(this))
     }
 
@@ -443,6 +553,32 @@ impl Loop {
             drop(engine.clear());
         }
         Ok(true)
+    }
+
+    /// Whether the loop runs no Python code now, and will not before it has had a look around.
+    fn _is_at_rest(&self) -> bool {
+        self.at_rest.load(Relaxed)
+    }
+
+    /// Called in a process that was forked: the loop is closed here, and lives on in the parent.
+    ///
+    /// Nothing is dropped, and nothing said to the kernel that would be noticed there.
+    fn _after_fork(&self, py: Python<'_>) {
+        if self.closed.swap(true, Relaxed) {
+            return;
+        }
+        self.forked.store(true, Relaxed);
+        self.update_fast();
+        let stopped = if self.thread_id.swap(0, Relaxed) == thread_ident() {
+            // A turn is under way, and has to come to its end.
+            let mut engine = Engine::new(Clock::monotonic()).ok();
+            engine.iter_mut().for_each(Engine::stop);
+            engine
+        } else {
+            None
+        };
+        let parents = self.engine.with(py, |engine| std::mem::replace(engine, stopped));
+        self.parents_engine.with(py, |kept| *kept = parents);
     }
 
     #[getter]
@@ -518,50 +654,49 @@ impl Loop {
         self.task_factory.traverse(visit)?;
         self.current_handle.traverse(visit)?;
         self.left_task.traverse(visit)?;
-        self.engine
-            .inspect(|engine| {
-                let Some(engine) = engine else { return Ok(()) };
-                engine.ready().try_for_each(|job| job.traverse(visit))?;
-                engine.timers().try_for_each(|timer| visit.call(timer))?;
-                engine.watchers().try_for_each(|target| target.traverse(visit))
-            })
-            .unwrap_or(Ok(()))
+        for engine in [&self.engine, &self.parents_engine] {
+            engine
+                .inspect(|engine| {
+                    let Some(engine) = engine else { return Ok(()) };
+                    engine.ready().try_for_each(|job| job.traverse(visit))?;
+                    engine.timers().try_for_each(|timer| visit.call(timer))?;
+                    engine.watchers().try_for_each(|target| target.traverse(visit))
+                })
+                .unwrap_or(Ok(()))?;
+        }
+        Ok(())
     }
 
     fn __clear__(&self) {
         self.task_factory.clear();
         self.closed.store(true, Relaxed);
         self.update_fast();
-        if let Some(Some(mut engine)) = self.engine.take_unlent() {
-            drop(engine.clear());
+        for engine in [&self.engine, &self.parents_engine] {
+            if let Some(Some(mut engine)) = engine.take_unlent() {
+                drop(engine.clear());
+            }
         }
     }
 }
 
 impl Loop {
-    /// Sets or deletes an attribute of the object, and takes note when that replaces `call_soon`.
+    /// Sets or deletes an attribute of the object, and takes note when that replaces a method.
     fn set_attribute(
         this: &Bound<'_, Self>,
         name: &Bound<'_, PyAny>,
         value: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let py = this.py();
+        let is_set = value.is_some();
         let value = value.map_or(std::ptr::null_mut(), Bound::as_ptr);
         // SAFETY: the GIL is held and the arguments are alive; NULL deletes.
         let result = unsafe { ffi::PyObject_GenericSetAttr(this.as_ptr(), name.as_ptr(), value) };
         if result < 0 {
             return Err(PyErr::fetch(py));
         }
-        let call_soon = intern!(py, "call_soon");
-        if name.eq(call_soon)? {
-            let in_object =
-                this.getattr(intern!(py, "__dict__"))?.contains(call_soon).unwrap_or(true);
-            let in_class = !this
-                .get_type()
-                .getattr(call_soon)?
-                .is(&py.get_type::<Loop>().getattr(call_soon)?);
-            this.get().overridden.store(in_object || in_class, Relaxed);
-            this.get().update_fast();
+        let had_own_clock = this.get().overrides.time();
+        if this.get().overrides.note(name, is_set)? {
+            Loop::overrides_changed(this, had_own_clock);
         }
         Ok(())
     }

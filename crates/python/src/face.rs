@@ -7,9 +7,11 @@ use boros::{Engine, Face};
 use pyo3::prelude::*;
 use pyo3::{ffi, intern};
 
+use crate::errors::io_error;
 use crate::event_loop::Loop;
 use crate::handle::{self, Handle};
 use crate::job::{Job, PyKinds};
+use crate::parking;
 
 /// A loop that is running, in the thread that holds the GIL.
 pub(crate) struct PyFace<'a, 'py> {
@@ -58,7 +60,9 @@ impl Face for PyFace<'_, '_> {
 
     #[inline]
     fn with<R>(&self, f: impl FnOnce(&mut Engine<PyKinds>) -> R) -> R {
-        match self.event_loop.get().engine(self.py(), f) {
+        // SAFETY: lent to the engine's own methods only, by `turn` and here. They move jobs, timers and targets
+        // about and copy references, which runs no Python code; what has to go is handed out to be dropped.
+        match unsafe { self.event_loop.get().engine_leaf(self.py(), f) } {
             Some(result) => result,
             // A running loop refuses to be closed, and a closed one to run.
             None => unreachable!("the loop was closed while it ran"),
@@ -79,7 +83,13 @@ impl Face for PyFace<'_, '_> {
         if let Err(error) = Loop::clear_left_task(self.event_loop) {
             error.write_unraisable(self.py(), Some(self.event_loop.as_any()));
         }
-        self.py().detach(|| poller.wait(events, timeout))
+        // The task may have gone with that, and what it held may have called the loop.
+        let timeout = self.with(|engine| engine.timeout());
+        self.event_loop.get().set_at_rest(true);
+        let result = self.py().detach(|| poller.wait(events, timeout));
+        parking::park_at_end(self.event_loop);
+        self.event_loop.get().set_at_rest(false);
+        result
     }
 
     #[inline]
@@ -88,11 +98,11 @@ impl Face for PyFace<'_, '_> {
         if unsafe { ffi::PyErr_CheckSignals() } < 0 {
             return Err(PyErr::fetch(self.py()));
         }
-        Ok(())
+        Loop::set_clock(self.event_loop)
     }
 
     fn failed(&self, error: io::Error) -> PyErr {
-        error.into()
+        io_error(self.py(), &error)
     }
 
     #[inline]
@@ -104,7 +114,10 @@ impl Face for PyFace<'_, '_> {
         } else {
             job.run(self.py(), self.event_loop)
         };
-        let flushed = event_loop.streams().leave_job(self.py());
-        result.and(flushed)
+        if event_loop.streams().leave_job() {
+            let flushed = event_loop.streams().flush(self.py());
+            return result.and(flushed);
+        }
+        result
     }
 }

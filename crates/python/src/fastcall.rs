@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyTuple, PyType};
 use pyo3::{PyTypeInfo, ffi};
 
@@ -33,13 +34,18 @@ impl<'a, 'py> Args<'a, 'py> {
         method: &str,
         name: &str,
     ) -> PyResult<Borrowed<'a, 'py, PyAny>> {
-        match self.positional.get(index) {
-            // SAFETY: the caller keeps the arguments alive for the call.
-            Some(argument) => Ok(unsafe { Borrowed::from_ptr(self.py, *argument) }),
-            None => Err(PyTypeError::new_err(format!(
+        self.get(index).ok_or_else(|| {
+            PyTypeError::new_err(format!(
                 "{method}() missing required positional argument: '{name}'"
-            ))),
-        }
+            ))
+        })
+    }
+
+    /// The positional argument at `index`, if there is one.
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> Option<Borrowed<'a, 'py, PyAny>> {
+        // SAFETY: the caller keeps the arguments alive for the call.
+        self.positional.get(index).map(|argument| unsafe { Borrowed::from_ptr(self.py, *argument) })
     }
 
     /// The positional arguments from `index` on.
@@ -47,7 +53,9 @@ impl<'a, 'py> Args<'a, 'py> {
     pub(crate) fn rest(&self, index: usize) -> PyResult<Bound<'py, PyTuple>> {
         let rest = self.positional.get(index..).unwrap_or_default();
         if rest.is_empty() {
-            return Ok(PyTuple::empty(self.py));
+            static EMPTY: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
+            let empty = EMPTY.get_or_init(self.py, || PyTuple::empty(self.py).unbind());
+            return Ok(empty.bind(self.py).clone());
         }
         // SAFETY: the caller keeps the arguments alive for the call; each slot of the new tuple is filled
         // once with a reference of its own.
@@ -62,6 +70,11 @@ impl<'a, 'py> Args<'a, 'py> {
             }
             Ok(tuple.cast_into_unchecked())
         }
+    }
+
+    /// Whether there are no keyword arguments.
+    pub(crate) fn has_no_keywords(&self) -> bool {
+        self.keyword_values.is_empty()
     }
 
     /// Hands each keyword to `take`, which answers whether it knows it.
@@ -149,12 +162,13 @@ unsafe extern "C" fn entry<M: FastMethod>(
     }
 }
 
-/// Gives its class the method `M`. To be called once, when the module is made.
+/// Gives `class`, which is the method's class or a subclass, the method `M`.
+///
+/// The interpreter calls it without detours on objects of exactly the class that it is put into.
 ///
 /// # Errors
 /// What the interpreter raises.
-pub(crate) fn install<M: FastMethod>(py: Python<'_>) -> PyResult<()> {
-    let class: Bound<'_, PyType> = py.get_type::<M::Class>();
+pub(crate) fn install<M: FastMethod>(class: &Bound<'_, PyType>) -> PyResult<()> {
     // Descriptors keep a pointer to it for as long as the process lives.
     let definition: &'static mut ffi::PyMethodDef = Box::leak(Box::new(ffi::PyMethodDef {
         ml_name: M::NAME.as_ptr(),
@@ -164,7 +178,23 @@ pub(crate) fn install<M: FastMethod>(py: Python<'_>) -> PyResult<()> {
     }));
     // SAFETY: the GIL is held and the definition lives for ever.
     let descriptor = unsafe {
-        Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class.as_type_ptr(), definition))?
+        let descriptor = ffi::PyDescr_NewMethod(class.as_type_ptr(), definition);
+        Bound::from_owned_ptr_or_err(class.py(), descriptor)?
     };
     class.setattr(M::NAME.to_string_lossy().as_ref(), descriptor)
+}
+
+/// Whether `object`, found as an attribute of a class, is the method `M`.
+pub(crate) fn is_method<M: FastMethod>(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: the type is checked before the object is taken for a method descriptor, whose definition lives
+    // as long as it does.
+    unsafe {
+        if ffi::Py_IS_TYPE(object.as_ptr(), &raw mut ffi::PyMethodDescr_Type) == 0 {
+            return false;
+        }
+        let definition = (*object.as_ptr().cast::<ffi::PyMethodDescrObject>()).d_method;
+        (*definition).ml_flags == ffi::METH_FASTCALL | ffi::METH_KEYWORDS
+            && (*definition).ml_meth.PyCFunctionFastWithKeywords as usize
+                == entry::<M> as *const () as usize
+    }
 }

@@ -243,7 +243,9 @@ impl Future {
         if exception.is_instance_of::<PyStopIteration>() {
             let message =
                 "StopIteration interacts badly with generators and cannot be raised into a Future";
-            if !cfg!(Py_3_12) {
+            let version = py.version_info();
+            // CPython's gh-112182, which went into two versions at once.
+            if version < (3, 11, 8) || (version >= (3, 12) && version < (3, 12, 2)) {
                 return Err(PyTypeError::new_err(message));
             }
             let replacement = PyRuntimeError::new_err(message).into_value(py).into_bound(py);
@@ -329,8 +331,8 @@ impl Future {
     fn callback_pair(py: Python<'_>, callback: &Callback) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
         match callback {
             Callback::Task(task) => {
-                let (function, _, context) = step::as_callback(task.bind(py), None)?;
-                Ok((function, context))
+                let task = task.bind(py);
+                Ok((step::wakeup_callback(task)?, task.get().context(py)?.unbind()))
             }
             Callback::Python { function, context } => {
                 Ok((function.clone_ref(py), context.clone_ref(py)))
@@ -413,6 +415,7 @@ impl Finalize for Future {
 // SAFETY: the value is the `Future`, written and dropped whole.
 unsafe impl Pooled for Future {
     type Value = Future;
+    const FINALIZED: bool = true;
 
     fn pool() -> &'static Pool {
         static POOL: Pool = Pool::new();
@@ -523,7 +526,8 @@ impl Future {
         let mut unwanted = Vec::new();
         for entry in future.callbacks.with(py, |callbacks| callbacks.snapshot(py)) {
             // The comparison may run Python code that changes the list.
-            if Future::callback_pair(py, &entry)?.0.bind(py).eq(callback)? {
+            let function = Future::callback_pair(py, &entry)?.0;
+            if function.is(callback) || function.bind(py).eq(callback)? {
                 unwanted.push(entry);
             }
         }
@@ -599,9 +603,9 @@ impl Future {
     }
 
     #[setter(_asyncio_future_blocking)]
-    fn set_asyncio_future_blocking(&self, py: Python<'_>, value: bool) -> PyResult<()> {
-        self.check_initialized(py)?;
-        self.set_blocking(value);
+    fn set_asyncio_future_blocking(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.check_initialized(value.py())?;
+        self.set_blocking(value.is_truthy()?);
         Ok(())
     }
 

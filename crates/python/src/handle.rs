@@ -9,7 +9,9 @@ use crate::asyncio::{self, Asyncio};
 use crate::cell::Slot;
 use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
-use crate::pool::{Pool, Pooled};
+use crate::parking;
+use crate::pool::{self, Pool, Pooled};
+use crate::sharing::Sharing;
 
 /// A callback that a loop was asked to run.
 #[pyclass(frozen, subclass, weakref, module = "boros", name = "Handle")]
@@ -22,6 +24,8 @@ pub(crate) struct Handle {
     /// What it looked like before a cancellation in debug mode took its callback.
     repr: Slot,
     cancelled: AtomicBool,
+    /// For a handle that other threads may cancel: see `crate::sharing`.
+    sharing: Sharing,
 }
 
 impl Handle {
@@ -40,7 +44,13 @@ impl Handle {
             source_traceback: Slot::from_option(source_traceback),
             repr: Slot::empty(),
             cancelled: AtomicBool::new(false),
+            sharing: Sharing::default(),
         }
+    }
+
+    /// Has other threads that cancel the handle wait while its callback runs.
+    pub(crate) fn share(&self) {
+        self.sharing.share();
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -53,33 +63,56 @@ impl Handle {
     /// `KeyboardInterrupt` and `SystemExit`, and what the exception handler raises.
     #[inline]
     pub(crate) fn run(this: &Bound<'_, Self>) -> PyResult<()> {
+        if is_exclusive(this) {
+            return Handle::run_exclusive(this);
+        }
         let py = this.py();
         let handle = this.get();
-        if handle.is_cancelled() {
-            return Ok(());
+        let result = if handle.is_cancelled() {
+            Ok(())
+        } else {
+            let _running = handle.sharing.enter();
+            match (handle.callback.get(py), handle.args.get(py), handle.context.get(py)) {
+                (Some(callback), Some(args), Some(context)) => {
+                    match call(&callback, &args, &context) {
+                        Ok(_) => Ok(()),
+                        Err(error) => Handle::failed(this, error),
+                    }
+                }
+                _ => Ok(()),
+            }
+        };
+        if !is_exclusive(this) {
+            // It outlives its job, so it may be part of a cycle from now on.
+            pool::track(this);
         }
+        result
+    }
+
+    /// Runs a handle that nobody else has: what it holds is taken out instead of copied.
+    #[inline]
+    fn run_exclusive(this: &Bound<'_, Self>) -> PyResult<()> {
+        let py = this.py();
+        let handle = this.get();
         let (Some(callback), Some(args), Some(context)) =
-            (handle.callback.get(py), handle.args.get(py), handle.context.get(py))
+            (handle.callback.take(py), handle.args.take(py), handle.context.take(py))
         else {
             return Ok(());
         };
-        let result = run_in(&context, || {
-            // SAFETY: the GIL is held; `callback` and `args` are owned here, and a tuple's items stay where
-            // they are; the result is a new reference or NULL with an exception set.
-            unsafe {
-                let items = (*args.as_ptr().cast::<ffi::PyTupleObject>()).ob_item.as_ptr();
-                let result = ffi::PyObject_Vectorcall(
-                    callback.as_ptr(),
-                    items,
-                    args.len(),
-                    std::ptr::null_mut(),
-                );
-                Bound::from_owned_ptr_or_err(py, result)
-            }
-        });
-        match result {
+        let (callback, args, context) =
+            (callback.into_bound(py), args.into_bound(py), context.into_bound(py));
+        match call(&callback, &args, &context) {
             Ok(_) => Ok(()),
-            Err(error) => Handle::failed(this, error),
+            Err(error) => {
+                handle.callback.set(py, Some(callback.unbind()));
+                handle.args.set(py, Some(args.unbind()));
+                handle.context.set(py, Some(context.unbind()));
+                let result = Handle::failed(this, error);
+                if !is_exclusive(this) {
+                    pool::track(this);
+                }
+                result
+            }
         }
     }
 
@@ -120,9 +153,10 @@ impl Handle {
             return Ok(false);
         }
         if handle.event_loop.get(py).is_some_and(|event_loop| event_loop.get().is_debug()) {
-            // Kept for messages about this handle: the callback is let go of below.
-            let repr = this.as_any().repr()?.into_any().unbind();
-            handle.repr.set(py, Some(repr));
+            // Kept for messages about this handle: the callback is let go of below. One that cannot be made (as
+            // while the interpreter shuts down) must not keep the handle from being cancelled.
+            let repr = this.as_any().repr().map(|repr| repr.into_any().unbind());
+            handle.repr.set(py, repr.ok());
         }
         handle.cancelled.store(true, Relaxed);
         handle.callback.set(py, None);
@@ -151,6 +185,30 @@ impl Handle {
         self.event_loop.clear();
         self.source_traceback.clear();
     }
+}
+
+/// Whether nobody else has a reference to the object.
+fn is_exclusive<T>(object: &Bound<'_, T>) -> bool {
+    // SAFETY: the object is alive.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) == 1 }
+}
+
+/// Calls `callback(*args)` in `context`.
+#[inline]
+fn call<'py>(
+    callback: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    context: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    run_in(context, || {
+        // SAFETY: the GIL is held; `callback` and `args` are owned by the caller, and a tuple's items stay where
+        // they are; the result is a new reference or NULL with an exception set.
+        unsafe {
+            let items = (*args.as_ptr().cast::<ffi::PyTupleObject>()).ob_item.as_ptr();
+            let result = parking::vectorcall(callback.as_ptr(), items, args.len());
+            Bound::from_owned_ptr_or_err(callback.py(), result)
+        }
+    })
 }
 
 // SAFETY: the value is the `Handle`, written and dropped whole.
@@ -199,11 +257,13 @@ impl Handle {
 
     /// Keeps the callback from being called. Has no effect once it has been.
     fn cancel(this: &Bound<'_, Self>) -> PyResult<()> {
+        this.get().sharing.wait(this.py());
         Handle::cancel_once(this).map(|_| ())
     }
 
     /// Whether :meth:`cancel` was called.
-    fn cancelled(&self) -> bool {
+    fn cancelled(&self, py: Python<'_>) -> bool {
+        self.sharing.wait(py);
         self.is_cancelled()
     }
 
@@ -265,6 +325,11 @@ impl Handle {
     #[getter]
     fn __class__(this: &Bound<'_, Self>) -> PyResult<Py<PyType>> {
         let asyncio = Asyncio::get(this.py())?;
+        if this.get().sharing.is_shared()
+            && let Some(class) = &asyncio.thread_safe_handle_class
+        {
+            return Ok(class.clone_ref(this.py()));
+        }
         let class = if this.is_instance_of::<TimerHandle>() {
             &asyncio.timer_handle_class
         } else {

@@ -12,6 +12,7 @@ use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
 use crate::future::Future;
 use crate::handle::{Handle, TimerHandle};
+use crate::parking;
 use crate::step;
 use crate::task::Task;
 use crate::transport::{self, Listener, StreamTransport};
@@ -31,7 +32,7 @@ pub(crate) enum Job {
     /// Tell a transport that its socket can be written.
     Writable(Py<StreamTransport>),
     /// Introduce a new transport to its protocol, and wake who waits for that.
-    Connected { transport: Py<StreamTransport>, waiter: Option<Py<PyAny>> },
+    Connected { transport: Py<StreamTransport>, made: Py<PyAny>, waiter: Option<Py<PyAny>> },
     /// Tell a protocol that its connection is gone, and why.
     ConnectionLost { transport: Py<StreamTransport>, error: Option<Py<PyAny>>, context: Py<PyAny> },
     /// Accept what connections wait.
@@ -143,25 +144,44 @@ impl Job {
         match self {
             Job::Step(_) | Job::Wakeup { .. } => Ok(()),
             Job::Handle(handle) => Handle::run(&handle.into_bound(py)),
-            Job::Readable(transport) => transport::read_ready(&transport.into_bound(py)),
-            Job::Writable(ref transport) => {
-                let result = transport::write_ready(transport.bind(py));
-                self.reported(event_loop, result)
+            Job::Readable(transport) => {
+                let transport = transport.into_bound(py);
+                transport::read_ready(&transport)
+                    .or_else(|error| failed(event_loop, &transport, "_read_ready", error))
             }
-            Job::Connected { transport, waiter } => {
-                StreamTransport::start(&transport.into_bound(py), waiter)
+            Job::Writable(transport) => {
+                let transport = transport.into_bound(py);
+                transport::write_ready(&transport)
+                    .or_else(|error| failed(event_loop, &transport, "_write_ready", error))
+            }
+            Job::Connected { transport, made, waiter } => {
+                StreamTransport::start(&transport.into_bound(py), made, waiter)
             }
             Job::ConnectionLost { ref transport, ref error, ref context } => {
                 let transport = transport.bind(py);
                 let result =
                     run_in(context.bind(py), || StreamTransport::lose(transport, error.as_ref()));
-                self.reported(event_loop, result)
+                match result {
+                    Ok(()) => Ok(()),
+                    Err(error) => Handle::failed(self.as_handle(event_loop)?.bind(py), error),
+                }
             }
-            Job::Accept(listener) => Listener::accept_ready(&listener.into_bound(py)),
+            Job::Accept(listener) => {
+                let listener = listener.into_bound(py);
+                Listener::accept_ready(&listener)
+                    .or_else(|error| failed(event_loop, &listener, "_accept_ready", error))
+            }
             Job::Callback { function, context, future } => {
                 let (function, context, future) =
                     (function.into_bound(py), context.into_bound(py), future.into_bound(py));
-                match run_in(&context, || function.call1((&future,))) {
+                // SAFETY: the GIL is held and the objects are owned here; the result is a new reference or NULL
+                // with an exception set.
+                let result = run_in(&context, || unsafe {
+                    let args = [future.as_ptr()];
+                    let result = parking::vectorcall(function.as_ptr(), args.as_ptr(), args.len());
+                    Bound::from_owned_ptr_or_err(py, result)
+                });
+                match result {
                     Ok(_) => Ok(()),
                     Err(error) => {
                         let args = PyTuple::new(py, [future])?.unbind();
@@ -179,14 +199,6 @@ impl Job {
         }
     }
 
-    /// Reports an exception as that of a callback.
-    fn reported(&self, event_loop: &Bound<'_, Loop>, result: PyResult<()>) -> PyResult<()> {
-        match result {
-            Ok(()) => Ok(()),
-            Err(error) => Handle::failed(self.as_handle(event_loop)?.bind(event_loop.py()), error),
-        }
-    }
-
     pub(crate) fn clone_ref(&self, py: Python<'_>) -> Job {
         match self {
             Job::Step(task) => Job::Step(task.clone_ref(py)),
@@ -201,8 +213,9 @@ impl Job {
             Job::Handle(handle) => Job::Handle(handle.clone_ref(py)),
             Job::Readable(transport) => Job::Readable(transport.clone_ref(py)),
             Job::Writable(transport) => Job::Writable(transport.clone_ref(py)),
-            Job::Connected { transport, waiter } => Job::Connected {
+            Job::Connected { transport, made, waiter } => Job::Connected {
                 transport: transport.clone_ref(py),
+                made: made.clone_ref(py),
                 waiter: waiter.as_ref().map(|waiter| waiter.clone_ref(py)),
             },
             Job::ConnectionLost { transport, error, context } => Job::ConnectionLost {
@@ -228,8 +241,9 @@ impl Job {
             }
             Job::Handle(handle) => visit.call(handle),
             Job::Readable(transport) | Job::Writable(transport) => visit.call(transport),
-            Job::Connected { transport, waiter } => {
+            Job::Connected { transport, made, waiter } => {
                 visit.call(transport)?;
+                visit.call(made)?;
                 visit.call(waiter)
             }
             Job::ConnectionLost { transport, error, context } => {
@@ -256,10 +270,8 @@ impl Job {
             Job::Readable(transport) => bound_method(transport.bind(py), "_read_ready")?,
             Job::Writable(transport) => bound_method(transport.bind(py), "_write_ready")?,
             Job::Accept(listener) => bound_method(listener.bind(py), "_accept_ready")?,
-            Job::Connected { transport, .. } => {
-                let (callback, _, context) =
-                    bound_method(&transport.get().protocol_or_none(py), "connection_made")?;
-                (callback, PyTuple::new(py, [transport])?.unbind(), context)
+            Job::Connected { transport, made, .. } => {
+                (made.clone_ref(py), PyTuple::new(py, [transport])?.unbind(), copy_current(py)?)
             }
             Job::ConnectionLost { transport, error, context } => {
                 let (callback, ..) = bound_method(transport.bind(py), "_call_connection_lost")?;
@@ -268,6 +280,23 @@ impl Job {
         };
         Py::new(py, Handle::new(callback, args, context, event_loop.clone().unbind(), None))
     }
+}
+
+/// Reports what the native part of a job raised, as for a callback.
+#[cold]
+fn failed(
+    event_loop: &Bound<'_, Loop>,
+    object: &Bound<'_, PyAny>,
+    method: &str,
+    error: PyErr,
+) -> PyResult<()> {
+    let py = event_loop.py();
+    if asyncio::must_propagate(py, &error) {
+        return Err(error);
+    }
+    let (callback, args, context) = bound_method(object, method)?;
+    let handle = Handle::new(callback, args, context, event_loop.clone().unbind(), None);
+    Handle::failed(&Bound::new(py, handle)?, error)
 }
 
 /// A method as a callable without arguments, and a context for it: how a native job looks to programs.

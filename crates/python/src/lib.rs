@@ -3,6 +3,7 @@ mod asyncio;
 mod callbacks;
 mod cell;
 mod context;
+mod errors;
 mod event_loop;
 mod face;
 mod fastcall;
@@ -12,9 +13,12 @@ mod future_iter;
 mod handle;
 mod job;
 mod loop_ref;
+mod overrides;
+mod parking;
 mod pool;
 mod scheduler;
 mod scheduling;
+mod sharing;
 mod step;
 mod task;
 mod task_list;
@@ -36,6 +40,7 @@ fn _boros(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<transport::StreamTransport>()?;
     m.add_class::<transport::Listener>()?;
     m.add_function(wrap_pyfunction!(task::pending_tasks, m)?)?;
+    m.add_function(wrap_pyfunction!(parking::park_other_threads, m)?)?;
     scheduler::register(m)?;
     finalizer::install::<future::Future>(m.py())?;
     finalizer::install::<task::Task>(m.py())?;
@@ -46,5 +51,5 @@ fn _boros(m: &Bound<'_, PyModule>) -> PyResult<()> {
     pool::install::<handle::TimerHandle>(m.py());
     finalizer::install_with_dealloc::<transport::StreamTransport>(m.py())?;
     future_iter::install_slots(m.py());
-    scheduling::install(m.py())
+    scheduling::register(m)
 }

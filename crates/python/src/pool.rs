@@ -2,7 +2,11 @@
 //!
 //! PyO3's own `freelist` loses track of reused objects in the cyclic collector, so this is ours. Only plain
 //! objects are kept: of the exact class, with no `__dict__` and no weak references, and never finalized.
+//!
+//! Also here, since all teardowns of these classes pass through: a long chain of objects that hold each other
+//! is torn down link by link, not one inside the other to the end of the stack.
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
 
 use pyo3::prelude::*;
 use pyo3::{PyClass, ffi};
@@ -12,14 +16,34 @@ use crate::cell::GilCell;
 /// How many objects of a class are kept.
 const CAPACITY: usize = 1024;
 
+/// How many teardowns may be under way inside each other; what goes beyond waits until those have ended.
+const MAX_NESTING: u32 = 32;
+
+/// How many teardowns are under way, of all classes and threads. Only used with the GIL held.
+static NESTING: AtomicU32 = AtomicU32::new(0);
+
+/// Objects whose count fell to zero when too many teardowns were under way: hidden from the collector.
+static WAITING: GilCell<Vec<Waiting>> = GilCell::new(Vec::new());
+
+struct Waiting {
+    object: *mut ffi::PyObject,
+    tear_down: unsafe fn(*mut ffi::PyObject),
+}
+
+// SAFETY: nobody else knows of the object; only used with the GIL held.
+unsafe impl Send for Waiting {}
+
 /// The kept objects of one class.
 pub(crate) struct Pool {
     kept: GilCell<Vec<Kept>>,
+    /// The class itself; null before [`install`].
+    class: AtomicPtr<ffi::PyTypeObject>,
     /// PyO3's own `tp_dealloc`, for what is not kept.
     dealloc: OnceLock<ffi::destructor>,
 }
 
-/// Memory of an object that went: untracked, its value dropped, its type's reference given up.
+/// Memory of an object that went: untracked, its value dropped. Its count is 1 and it holds its type's reference,
+/// so that it needs nothing but a value to be an object again.
 struct Kept(*mut ffi::PyObject);
 
 // SAFETY: plain memory that nobody else knows of; only used with the GIL held.
@@ -27,7 +51,11 @@ unsafe impl Send for Kept {}
 
 impl Pool {
     pub(crate) const fn new() -> Self {
-        Pool { kept: GilCell::new(Vec::new()), dealloc: OnceLock::new() }
+        Pool {
+            kept: GilCell::new(Vec::new()),
+            class: AtomicPtr::new(std::ptr::null_mut()),
+            dealloc: OnceLock::new(),
+        }
     }
 }
 
@@ -39,6 +67,8 @@ impl Pool {
 pub(crate) unsafe trait Pooled: PyClass {
     /// What a new object is made of.
     type Value;
+    /// Whether the class has a finalizer. An object that it ran for once must not be used again.
+    const FINALIZED: bool = false;
 
     fn pool() -> &'static Pool;
 
@@ -69,44 +99,112 @@ pub(crate) unsafe trait Pooled: PyClass {
 /// A new object, in kept memory if there is some.
 #[inline]
 pub(crate) fn create<T: Pooled>(py: Python<'_>, value: T::Value) -> PyResult<Bound<'_, T>> {
-    let Some(Kept(object)) = T::pool().kept.with(py, Vec::pop) else {
-        return T::create(py, value);
-    };
-    // SAFETY: the memory is an object of the exact class whose value was dropped. It gets its count and its
-    // type's reference back, then its value, and is shown to the collector only after that.
+    match reuse::<T>(py, value) {
+        Ok(object) => {
+            // SAFETY: the object is whole, and was not shown to the collector before.
+            unsafe { ffi::PyObject_GC_Track(object.as_ptr().cast()) };
+            Ok(object)
+        }
+        Err(value) => T::create(py, value),
+    }
+}
+
+/// A new object that the collector does not see before [`track`].
+#[inline]
+pub(crate) fn create_untracked<T: Pooled>(
+    py: Python<'_>,
+    value: T::Value,
+) -> PyResult<Bound<'_, T>> {
+    match reuse::<T>(py, value) {
+        Ok(object) => Ok(object),
+        Err(value) => {
+            let object = T::create(py, value)?;
+            // SAFETY: the object is alive; its class takes part in collection.
+            unsafe { ffi::PyObject_GC_UnTrack(object.as_ptr().cast()) };
+            Ok(object)
+        }
+    }
+}
+
+/// Shows an object to the collector, unless it sees it already.
+pub(crate) fn track<T: Pooled>(object: &Bound<'_, T>) {
+    // SAFETY: the object is alive and whole, and its class takes part in collection.
     unsafe {
-        ffi::PyObject_Init(object, T::type_object_raw(py));
+        if ffi::PyObject_GC_IsTracked(object.as_ptr()) == 0 {
+            ffi::PyObject_GC_Track(object.as_ptr().cast());
+        }
+    }
+}
+
+/// An untracked object in kept memory, or the value back if there is none.
+#[inline]
+fn reuse<T: Pooled>(py: Python<'_>, value: T::Value) -> Result<Bound<'_, T>, T::Value> {
+    // SAFETY: a vector of pointers runs no Python code.
+    let kept = unsafe { T::pool().kept.with_leaf(py, Vec::pop) };
+    let Some(Kept(object)) = kept else { return Err(value) };
+    // SAFETY: the memory is an object of the exact class, with a count of 1 that is ours, whose value was dropped.
+    // It gets a new one.
+    unsafe {
         let object = Bound::from_owned_ptr(py, object).cast_into_unchecked::<T>();
         T::write(&object, value);
-        ffi::PyObject_GC_Track(object.as_ptr().cast());
         Ok(object)
     }
 }
 
 unsafe extern "C" fn tp_dealloc<T: Pooled>(object: *mut ffi::PyObject) {
-    // SAFETY: the interpreter calls this with the GIL held and an object whose count fell to zero. The value
-    // is dropped once, when nobody can reach the object any more; what that runs cannot bring it back.
+    // SAFETY: the interpreter calls this with the GIL held and an object whose count fell to zero. One that
+    // waits is hidden from the collector, and shown again before anything else is done with it. Objects of
+    // Python subclasses are not made to wait: their own teardown is under way already, and bounds itself.
+    unsafe {
+        let py = Python::assume_attached();
+        let nesting = NESTING.load(Relaxed);
+        if nesting >= MAX_NESTING && ffi::Py_TYPE(object) == T::type_object_raw(py) {
+            ffi::PyObject_GC_UnTrack(object.cast());
+            WAITING.with(py, |waiting| waiting.push(Waiting { object, tear_down: tear_down::<T> }));
+            return;
+        }
+        NESTING.store(nesting + 1, Relaxed);
+        tear_down::<T>(object);
+        if nesting == 0 {
+            while let Some(Waiting { object, tear_down }) = WAITING.with(py, Vec::pop) {
+                ffi::PyObject_GC_Track(object.cast());
+                tear_down(object);
+            }
+        }
+        NESTING.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Tears an object down: keeps its memory, or has it freed.
+///
+/// # Safety
+/// `object` is of the class or a subclass, its count fell to zero, and the GIL is held.
+unsafe fn tear_down<T: Pooled>(object: *mut ffi::PyObject) {
+    // SAFETY: as the caller says. The value is dropped once, when nobody can reach the object any more; what
+    // that runs cannot bring it back.
     unsafe {
         if T::finalize_before_dealloc(object) {
             return;
         }
         let py = Python::assume_attached();
-        let class = T::type_object_raw(py);
+        let class = T::pool().class.load(Relaxed);
         if ffi::Py_TYPE(object) == class
+            && T::pool().kept.with_leaf(py, |kept| kept.len() < CAPACITY)
             && is_plain(object, class)
-            && T::pool().kept.with(py, |kept| kept.len() < CAPACITY)
+            && !(T::FINALIZED && ffi::PyObject_GC_IsFinalized(object) != 0)
         {
             ffi::PyObject_GC_UnTrack(object.cast());
             T::drop_value(&Borrowed::from_ptr(py, object).cast_unchecked::<T>());
-            T::pool().kept.with(py, |kept| kept.push(Kept(object)));
-            ffi::Py_DECREF(class.cast());
+            // From zero to one: nobody but the pool has it.
+            ffi::Py_INCREF(object);
+            T::pool().kept.with_leaf(py, |kept| kept.push(Kept(object)));
         } else if let Some(dealloc) = T::pool().dealloc.get() {
             dealloc(object);
         }
     }
 }
 
-/// Whether the object has no `__dict__`, no weak references, and was never finalized.
+/// Whether the object has no `__dict__` and no weak references.
 ///
 /// # Safety
 /// `object` is of the exact class `class`, and the GIL is held.
@@ -119,11 +217,7 @@ unsafe fn is_plain(object: *mut ffi::PyObject, class: *mut ffi::PyTypeObject) ->
             }
     };
     // SAFETY: the class is alive, and so is the object's memory.
-    unsafe {
-        is_null((*class).tp_weaklistoffset)
-            && is_null((*class).tp_dictoffset)
-            && ffi::PyObject_GC_IsFinalized(object) == 0
-    }
+    unsafe { is_null((*class).tp_weaklistoffset) && is_null((*class).tp_dictoffset) }
 }
 
 /// Has the objects of the class kept. To be called once, when the module is made and no object exists.
@@ -135,6 +229,7 @@ pub(crate) fn install<T: Pooled>(py: Python<'_>) {
         if let Some(dealloc) = (*class).tp_dealloc
             && T::pool().dealloc.set(dealloc).is_ok()
         {
+            T::pool().class.store(class, Relaxed);
             (*class).tp_dealloc = Some(tp_dealloc::<T>);
         }
     }

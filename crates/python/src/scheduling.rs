@@ -4,41 +4,130 @@ use std::ffi::CStr;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::event_loop::Loop;
 use crate::fastcall::{self, Args, FastMethod};
 use crate::future::Future;
+use crate::handle::Handle;
 use crate::job::Job;
 use crate::pool;
 use crate::task::Task;
 
-/// The `context` keyword, which all of them take.
-fn context_keyword(args: &Args<'_, '_>, method: &str) -> PyResult<Option<Py<PyAny>>> {
-    let mut context = None;
-    args.keywords(method, |name, value| {
-        if name == "context" {
-            context = Some(value.to_owned().unbind());
-        }
-        Ok(name == "context")
-    })?;
-    Ok(context)
+/// The arguments of `call_soon` and its like, however they were passed.
+struct Call<'a, 'py> {
+    /// `delay` or `when`, where the method has it.
+    time: Option<Borrowed<'a, 'py, PyAny>>,
+    callback: Borrowed<'a, 'py, PyAny>,
+    /// Where the callback's own arguments start.
+    rest: usize,
+    context: Option<Py<PyAny>>,
 }
 
-struct CallSoon;
+impl<'a, 'py> Call<'a, 'py> {
+    /// Sorts out the arguments of `method`, whose first one is called `time` if it has such.
+    ///
+    /// # Errors
+    /// A `TypeError` for what is missing, not known, or given twice.
+    #[inline(always)]
+    fn extract(
+        args: &Args<'a, 'py>,
+        method: &'static str,
+        time: Option<&'static str>,
+    ) -> PyResult<Self> {
+        let places = usize::from(time.is_some());
+        if !args.has_no_keywords() || args.len() <= places {
+            return Call::extract_keywords(args, method, time);
+        }
+        Ok(Call {
+            time: if time.is_some() { args.get(0) } else { None },
+            callback: args.required(places, method, "callback")?,
+            rest: places + 1,
+            context: None,
+        })
+    }
+
+    #[cold]
+    fn extract_keywords(
+        args: &Args<'a, 'py>,
+        method: &'static str,
+        time: Option<&'static str>,
+    ) -> PyResult<Self> {
+        let places = usize::from(time.is_some());
+        let mut named_time = None;
+        let mut callback = None;
+        let mut context = None;
+        args.keywords(method, |name, value| {
+            let place = match name {
+                "context" => {
+                    context = Some(value.to_owned().unbind());
+                    return Ok(true);
+                }
+                "callback" => {
+                    callback = Some(value);
+                    places
+                }
+                _ if Some(name) == time => {
+                    named_time = Some(value);
+                    0
+                }
+                _ => return Ok(false),
+            };
+            if place < args.len() {
+                return Err(PyTypeError::new_err(format!(
+                    "{method}() got multiple values for argument '{name}'"
+                )));
+            }
+            Ok(true)
+        })?;
+        let time = match (time, named_time) {
+            (Some(name), None) => Some(args.required(0, method, name)?),
+            (_, named) => named,
+        };
+        let callback = match callback {
+            Some(callback) => callback,
+            None => args.required(places, method, "callback")?,
+        };
+        Ok(Call { time, callback, rest: places + 1, context })
+    }
+
+    /// The time, which is not None.
+    ///
+    /// # Errors
+    /// A `TypeError` with `message` for None.
+    fn time(&self, message: &'static str) -> PyResult<Borrowed<'a, 'py, PyAny>> {
+        self.time.filter(|time| !time.is_none()).ok_or_else(|| PyTypeError::new_err(message))
+    }
+}
+
+/// A handle that is about to be queued.
+///
+/// Most are forgotten by the caller and gone within a turn. While the loop runs it is alive, and with it all that its
+/// queue refers to, so the collector need not see a handle before it outlives its job: see `Handle::run` and
+/// `Loop::_run`.
+#[inline]
+fn new_handle<'py>(this: &Bound<'py, Loop>, handle: Handle) -> PyResult<Bound<'py, Handle>> {
+    if this.get().is_running_anywhere() {
+        pool::create_untracked(this.py(), handle)
+    } else {
+        pool::create(this.py(), handle)
+    }
+}
+
+/// `call_soon`.
+pub(crate) struct CallSoon;
 
 impl FastMethod for CallSoon {
     type Class = Loop;
     const NAME: &'static CStr = c"call_soon";
-    const DOC: &'static CStr = c"call_soon($self, callback, /, *args, context=None)\n--\n\n\
+    const DOC: &'static CStr = c"call_soon($self, callback, *args, context=None)\n--\n\n\
         Has ``callback(*args)`` called in the loop's next turn, in ``context`` or a copy of the\n\
         current one. Returns a handle.";
 
     fn call<'py>(this: &Bound<'py, Loop>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-        let callback = args.required(0, "call_soon", "callback")?;
-        let context = context_keyword(&args, "call_soon")?;
-        let handle = Loop::make_handle(this, &callback, args.rest(1)?, context, "call_soon")?;
-        let handle = pool::create(this.py(), handle)?;
+        let Call { callback, rest, context, .. } = Call::extract(&args, "call_soon", None)?;
+        let handle = Loop::make_handle(this, &callback, args.rest(rest)?, context, "call_soon")?;
+        let handle = new_handle(this, handle)?;
         this.get().push(this.py(), Job::Handle(handle.clone().unbind()));
         Ok(handle.into_any())
     }
@@ -50,15 +139,17 @@ impl FastMethod for CallSoonThreadsafe {
     type Class = Loop;
     const NAME: &'static CStr = c"call_soon_threadsafe";
     const DOC: &'static CStr =
-        c"call_soon_threadsafe($self, callback, /, *args, context=None)\n--\n\n\
+        c"call_soon_threadsafe($self, callback, *args, context=None)\n--\n\n\
         Like :meth:`call_soon`, and may be called from any thread: it wakes the loop.";
 
     fn call<'py>(this: &Bound<'py, Loop>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
         let method = "call_soon_threadsafe";
-        let callback = args.required(0, method, "callback")?;
-        let context = context_keyword(&args, method)?;
-        let handle = Loop::make_handle(this, &callback, args.rest(1)?, context, method)?;
-        let handle = pool::create(this.py(), handle)?;
+        let Call { callback, rest, context, .. } = Call::extract(&args, method, None)?;
+        let handle = Loop::make_handle(this, &callback, args.rest(rest)?, context, method)?;
+        if cfg!(Py_3_14) {
+            handle.share();
+        }
+        let handle = new_handle(this, handle)?;
         let job = Job::Handle(handle.clone().unbind());
         // The GIL orders this with everything else that is queued; only the wait has to be ended.
         this.get().engine(this.py(), |engine| {
@@ -74,41 +165,54 @@ struct CallLater;
 impl FastMethod for CallLater {
     type Class = Loop;
     const NAME: &'static CStr = c"call_later";
-    const DOC: &'static CStr =
-        c"call_later($self, delay, callback, /, *args, context=None)\n--\n\n\
+    const DOC: &'static CStr = c"call_later($self, delay, callback, *args, context=None)\n--\n\n\
         Has ``callback(*args)`` called ``delay`` seconds from now. Returns a handle.";
 
     fn call<'py>(this: &Bound<'py, Loop>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-        let delay = args.required(0, "call_later", "delay")?;
-        let callback = args.required(1, "call_later", "callback")?;
-        if delay.is_none() {
-            return Err(PyTypeError::new_err("delay must not be None"));
-        }
-        let context = context_keyword(&args, "call_later")?;
+        let call = Call::extract(&args, "call_later", Some("delay"))?;
+        let delay = call.time("delay must not be None")?;
         let when = Loop::now_secs(this)? + delay.extract::<f64>()?;
-        let timer = Loop::schedule_at(this, when, &callback, args.rest(2)?, context, "call_later")?;
+        let rest = args.rest(call.rest)?;
+        if this.get().overrides().call_at() {
+            return ask_call_at(this, when, &call.callback, &rest, call.context);
+        }
+        let timer =
+            Loop::schedule_at(this, when, &call.callback, rest, call.context, "call_later")?;
         Ok(timer.into_any())
     }
 }
 
-struct CallAt;
+/// Hands what `call_later` was given to the method that stands in for `call_at`.
+fn ask_call_at<'py>(
+    this: &Bound<'py, Loop>,
+    when: f64,
+    callback: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    context: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = this.py();
+    let mut all = vec![when.into_pyobject(py)?.into_any(), callback.clone()];
+    all.extend(args.iter());
+    let kwargs = PyDict::new(py);
+    kwargs.set_item(intern!(py, "context"), context)?;
+    this.call_method(intern!(py, "call_at"), PyTuple::new(py, all)?, Some(&kwargs))
+}
+
+/// `call_at`.
+pub(crate) struct CallAt;
 
 impl FastMethod for CallAt {
     type Class = Loop;
     const NAME: &'static CStr = c"call_at";
-    const DOC: &'static CStr = c"call_at($self, when, callback, /, *args, context=None)\n--\n\n\
+    const DOC: &'static CStr = c"call_at($self, when, callback, *args, context=None)\n--\n\n\
         Has ``callback(*args)`` called at the time ``when`` of the loop's clock, in seconds.\n\
         Returns a handle.";
 
     fn call<'py>(this: &Bound<'py, Loop>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-        let when = args.required(0, "call_at", "when")?;
-        let callback = args.required(1, "call_at", "callback")?;
-        if when.is_none() {
-            return Err(PyTypeError::new_err("when cannot be None"));
-        }
-        let context = context_keyword(&args, "call_at")?;
-        let when = when.extract::<f64>()?;
-        let timer = Loop::schedule_at(this, when, &callback, args.rest(2)?, context, "call_at")?;
+        let call = Call::extract(&args, "call_at", Some("when"))?;
+        let when = call.time("when cannot be None")?.extract::<f64>()?;
+        let rest = args.rest(call.rest)?;
+        let timer = Loop::schedule_at(this, when, &call.callback, rest, call.context, "call_at")?;
         Ok(timer.into_any())
     }
 }
@@ -231,15 +335,33 @@ fn run_factory<'py>(
     Ok(task)
 }
 
-/// Puts the methods into the class. To be called once, when the module is made.
+/// Puts the methods into `class`: the native class, or a subclass of it that is to call them faster.
 ///
 /// # Errors
 /// What the interpreter raises.
-pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
-    fastcall::install::<CallSoon>(py)?;
-    fastcall::install::<CallSoonThreadsafe>(py)?;
-    fastcall::install::<CallLater>(py)?;
-    fastcall::install::<CallAt>(py)?;
-    fastcall::install::<CreateFuture>(py)?;
-    fastcall::install::<CreateTask>(py)
+fn install(class: &Bound<'_, PyType>) -> PyResult<()> {
+    fastcall::install::<CallSoon>(class)?;
+    fastcall::install::<CallSoonThreadsafe>(class)?;
+    fastcall::install::<CallLater>(class)?;
+    fastcall::install::<CallAt>(class)?;
+    fastcall::install::<CreateFuture>(class)?;
+    fastcall::install::<CreateTask>(class)
+}
+
+/// Puts the scheduling methods of the native loop into ``cls`` itself.
+#[pyfunction]
+fn install_scheduling(cls: &Bound<'_, PyType>) -> PyResult<()> {
+    if !cls.is_subclass_of::<Loop>()? {
+        return Err(PyTypeError::new_err(format!("a subclass of Loop was expected, got {cls}")));
+    }
+    install(cls)
+}
+
+/// Registers what this module has for Python, and puts the methods into the native class.
+///
+/// # Errors
+/// What the interpreter raises.
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(install_scheduling, m)?)?;
+    install(&m.py().get_type::<Loop>())
 }

@@ -11,6 +11,7 @@ use crate::context::run_in;
 use crate::event_loop::Loop;
 use crate::future::Future;
 use crate::job::{self, Job};
+use crate::parking;
 use crate::task::{Task, cancel_waiter};
 
 /// What a step of a coroutine answers.
@@ -54,7 +55,8 @@ pub(crate) fn as_callback(
     }
 }
 
-fn wakeup_callback(task: &Bound<'_, Task>) -> PyResult<Py<PyAny>> {
+/// What wakes `task` when it is called with a future that is done.
+pub(crate) fn wakeup_callback(task: &Bound<'_, Task>) -> PyResult<Py<PyAny>> {
     let wakeup = TaskWakeup { task: Slot::new(task.clone().unbind()) };
     Ok(Py::new(task.py(), wakeup)?.into_any())
 }
@@ -213,7 +215,7 @@ fn advance<'py>(coro: &Bound<'py, PyAny>, error: Option<PyErr>) -> Outcome<'py> 
             let mut result = std::ptr::null_mut();
             // SAFETY: the GIL is held, and `result` is a new reference unless the answer is an error.
             unsafe {
-                match ffi::PyIter_Send(coro.as_ptr(), ffi::Py_None(), &mut result) {
+                match parking::iter_send(coro.as_ptr(), ffi::Py_None(), &mut result) {
                     ffi::PySendResult::PYGEN_NEXT => {
                         return Outcome::Yielded(Bound::from_owned_ptr(py, result));
                     }
@@ -256,6 +258,9 @@ fn settle_raised(task: &Bound<'_, Task>, error: PyErr) -> PyResult<()> {
 /// Takes note of what the coroutine waits for; a thing that cannot be waited for is thrown back at it.
 fn settle_yielded(task: &Bound<'_, Task>, value: Bound<'_, PyAny>) -> PyResult<()> {
     let py = task.py();
+    if value.is(task) {
+        return throw_back(task, format!("Task cannot await on itself: {}", task.repr()?));
+    }
     let awaited = if let Ok(future) = value.cast_exact::<Future>() {
         Some(future)
     } else if let Ok(other) = value.cast_exact::<Task>() {
@@ -270,9 +275,6 @@ fn settle_yielded(task: &Bound<'_, Task>, value: Bound<'_, PyAny>) -> PyResult<(
         }
         if !awaited.get().blocking() {
             return throw_back(task, not_awaited(task, &value)?);
-        }
-        if awaited.is(task) {
-            return throw_back(task, format!("Task cannot await on itself: {}", task.repr()?));
         }
         awaited.get().set_blocking(false);
         Future::add_callback(awaited, Callback::Task(task.clone().unbind()))?;
@@ -294,9 +296,6 @@ fn settle_yielded(task: &Bound<'_, Task>, value: Bound<'_, PyAny>) -> PyResult<(
             }
             if !blocking {
                 return throw_back(task, not_awaited(task, &value)?);
-            }
-            if value.is(task) {
-                return throw_back(task, format!("Task cannot await on itself: {}", task.repr()?));
             }
             value.setattr(intern!(py, "_asyncio_future_blocking"), false)?;
             let kwargs = PyDict::new(py);

@@ -235,6 +235,7 @@ impl Finalize for Task {
 // SAFETY: the value is the `Future` and the rest of the `Task`, each written and dropped whole.
 unsafe impl Pooled for Task {
     type Value = (Future, Task);
+    const FINALIZED: bool = true;
 
     fn pool() -> &'static Pool {
         static POOL: Pool = Pool::new();
@@ -283,15 +284,17 @@ impl Task {
         PyClassInitializer::from(Future::uninitialized()).add_subclass(Task::uninitialized())
     }
 
-    #[pyo3(signature = (coro, *, r#loop = None, name = None, context = None, eager_start = false))]
+    #[pyo3(signature = (coro, *, r#loop = None, name = None, context = None, eager_start = None))]
     fn __init__(
         this: &Bound<'_, Self>,
         coro: &Bound<'_, PyAny>,
         r#loop: Option<&Bound<'_, PyAny>>,
         name: Option<&Bound<'_, PyAny>>,
         context: Option<Py<PyAny>>,
-        eager_start: bool,
+        eager_start: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+        // None, which later versions pass, means no.
+        let eager_start = eager_start.map_or(Ok(false), |eager_start| eager_start.is_truthy())?;
         this.as_super().get().initialize(this.py(), r#loop)?;
         Task::start(this, coro, name, context, eager_start)
     }
@@ -412,14 +415,20 @@ impl Task {
         self.cancelling()
     }
 
+    #[setter(_num_cancels_requested)]
+    fn set_num_cancels_requested(&self, value: i64) {
+        self.cancel_requests.store(value, Relaxed);
+    }
+
     #[getter]
     fn _log_destroy_pending(&self) -> bool {
         self.log_destroy_pending.load(Relaxed)
     }
 
     #[setter(_log_destroy_pending)]
-    fn set_log_destroy_pending(&self, value: bool) {
-        self.log_destroy_pending.store(value, Relaxed);
+    fn set_log_destroy_pending(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.log_destroy_pending.store(value.is_truthy()?, Relaxed);
+        Ok(())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

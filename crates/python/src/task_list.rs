@@ -29,8 +29,9 @@ pub(crate) struct Links {
 unsafe fn links_of<'a>(py: Python<'a>, task: *mut ffi::PyObject) -> &'a Links {
     // SAFETY: what is in the list is a `Task` that has not been torn down (its `Drop` unlinks it).
     unsafe {
-        let task = Borrowed::<PyAny>::from_ptr(py, task).cast_unchecked::<Task>();
-        &*(&raw const task.get().links)
+        let task = Borrowed::<'a, 'a, PyAny>::from_ptr(py, task).cast_unchecked::<Task>();
+        let links: *const Links = &task.get().links;
+        &*links
     }
 }
 

@@ -7,6 +7,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple};
 
+use crate::errors::io_error;
 use crate::event_loop::Loop;
 use crate::handle::Handle;
 use crate::job::Target;
@@ -14,10 +15,17 @@ use crate::job::Target;
 /// The descriptor that an integer or an object with a `fileno` means.
 ///
 /// # Errors
-/// A `ValueError` for anything else and for negative numbers, as `selectors` raises it.
+/// A `ValueError` for anything else and for negative numbers, an `OverflowError` for numbers that are too large, as
+/// `selectors` raises them.
 pub(crate) fn fileno(object: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     let number = if object.is_instance_of::<PyInt>() {
-        object.extract::<RawFd>().map_err(|_| invalid(object))?
+        match object.extract::<RawFd>() {
+            Ok(number) => number,
+            Err(_) if object.lt(0)? => {
+                return Err(PyValueError::new_err(format!("Invalid file descriptor: {object}")));
+            }
+            Err(error) => return Err(error),
+        }
     } else {
         let fileno =
             object.getattr_opt(intern!(object.py(), "fileno"))?.ok_or_else(|| invalid(object))?;
@@ -56,7 +64,7 @@ pub(crate) fn watch<'py>(
         Ok(previous) => retire(py, previous)?,
         Err((error, target)) => {
             drop(target);
-            return Err(error.into());
+            return Err(io_error(py, &error));
         }
     }
     Ok(handle)

@@ -124,13 +124,17 @@ impl<T> Registry<T> {
         let entry = &mut self.entries[index];
         let was_waiting = !entry.wanted().is_none();
         let previous = entry.slot(direction).replace(target);
-        if previous.is_none()
-            && let Err(error) = sync(poller, fd, entry)
-        {
-            let target = entry.slot(direction).take();
-            if let Some(target) = target {
-                return Err((error, target));
-            }
+        let result = match previous {
+            None => sync(poller, fd, entry),
+            // The kernel forgets a descriptor that is closed, and the number may be another's by now: told
+            // again, it says so.
+            Some(_) => modify(poller, fd, entry, entry.registered),
+        };
+        if let Err(error) = result {
+            return match std::mem::replace(entry.slot(direction), previous) {
+                Some(target) => Err((error, target)),
+                None => Ok(None),
+            };
         }
         if !was_waiting {
             self.waiting += 1;
@@ -199,19 +203,23 @@ fn sync<T>(poller: &Poller, fd: RawFd, entry: &mut Entry<T>) -> io::Result<()> {
     } else if before.is_none() {
         add(poller, fd, entry, wanted)
     } else {
-        match poller.modify(fd, token(fd, entry.generation), wanted) {
-            // The number was closed and used again behind our back.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                entry.generation = entry.generation.wrapping_add(1);
-                poller.add(fd, token(fd, entry.generation), wanted)
-            }
-            other => other,
-        }
+        modify(poller, fd, entry, wanted)
     };
     if result.is_err() && !wanted.is_none() {
         entry.registered = before;
     }
     result
+}
+
+fn modify<T>(poller: &Poller, fd: RawFd, entry: &mut Entry<T>, wanted: Interest) -> io::Result<()> {
+    match poller.modify(fd, token(fd, entry.generation), wanted) {
+        // The number was closed and used again behind our back.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            entry.generation = entry.generation.wrapping_add(1);
+            poller.add(fd, token(fd, entry.generation), wanted)
+        }
+        other => other,
+    }
 }
 
 fn add<T>(poller: &Poller, fd: RawFd, entry: &Entry<T>, wanted: Interest) -> io::Result<()> {
@@ -293,12 +301,29 @@ mod tests {
         let fd = b.as_raw_fd();
         registry.set(&poller, fd, Direction::Read, "old").unwrap();
         drop(b);
-        let (_c, d) = UnixStream::pair().unwrap();
-        let reused = [_c.as_raw_fd(), d.as_raw_fd()].contains(&fd);
-        if reused {
+        let (c, d) = UnixStream::pair().unwrap();
+        if [c.as_raw_fd(), d.as_raw_fd()].contains(&fd) {
             registry.set(&poller, fd, Direction::Write, "new").unwrap();
             assert!(ready(&poller, &registry).contains(&"new"));
         }
+    }
+
+    #[test]
+    fn replacing_the_reader_of_a_number_that_was_used_again_wakes_the_new_one() {
+        let poller = Poller::new().unwrap();
+        let mut registry = Registry::new();
+        let (_a, b) = UnixStream::pair().unwrap();
+        let spare = b.try_clone().unwrap();
+        let fd = spare.as_raw_fd();
+        registry.set(&poller, fd, Direction::Read, "old").unwrap();
+        let (mut c, d) = UnixStream::pair().unwrap();
+        // `spare`'s number now means `d`, and the kernel has dropped the registration with what it meant.
+        let mut spare = std::os::fd::OwnedFd::from(spare);
+        rustix::io::dup2(&d, &mut spare).unwrap();
+        drop(b);
+        c.write_all(b"x").unwrap();
+        assert_eq!(registry.set(&poller, fd, Direction::Read, "new").unwrap(), Some("old"));
+        assert_eq!(ready(&poller, &registry), ["new"]);
     }
 
     #[test]

@@ -71,6 +71,11 @@ impl<K: Kinds> Engine<K> {
         &self.clock
     }
 
+    /// Has the loop go by another clock. What is queued keeps its deadlines.
+    pub fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
     /// The way in from other threads.
     pub fn inbox(&self) -> &Arc<Inbox<K::Remote>> {
         &self.inbox

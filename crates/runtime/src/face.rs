@@ -54,6 +54,9 @@ pub trait Face {
 
     /// Waits on the poller; other threads may run meanwhile.
     ///
+    /// If it runs foreign code before, which may have given the loop something to do, it waits no longer than
+    /// [`Engine::timeout`] says afterwards.
+    ///
     /// # Errors
     /// The poller's.
     fn wait(

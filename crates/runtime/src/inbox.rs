@@ -40,10 +40,17 @@ impl<J> Inbox<J> {
     }
 
     /// Moves what has come in to the end of `ready`, each made the job that it stands for.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn drain_into<K>(&self, ready: &mut VecDeque<K>, received: impl Fn(J) -> K) {
         // A look first: it is cheap, and nearly always there is nothing.
-        if self.filled.load(Ordering::Relaxed) && self.filled.swap(false, Ordering::SeqCst) {
+        if self.filled.load(Ordering::Relaxed) {
+            self.drain_filled_into(ready, received);
+        }
+    }
+
+    #[cold]
+    fn drain_filled_into<K>(&self, ready: &mut VecDeque<K>, received: impl Fn(J) -> K) {
+        if self.filled.swap(false, Ordering::SeqCst) {
             ready.extend(self.lock().drain(..).map(received));
         }
     }

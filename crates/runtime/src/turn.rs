@@ -18,7 +18,17 @@ const MAX_QUIET_TURNS: u32 = 512;
 /// No wait is longer, so that a clock that was moved, or a bug in waking, shows up within a day.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
 
-/// What the first half of a turn decides.
+/// How a turn begins.
+enum Begin<K: Kinds> {
+    /// With running this job and then as many more.
+    Run(K::Job, usize),
+    /// With queueing the timers that are due, and then running all jobs that are ready.
+    Expire,
+    /// With a wait.
+    Wait(Wait<K>),
+}
+
+/// A wait to be done.
 struct Wait<K: Kinds> {
     poller: Arc<Poller>,
     inbox: Arc<Inbox<K::Remote>>,
@@ -33,25 +43,23 @@ struct Wait<K: Kinds> {
 /// # Errors
 /// The first error of a job; the jobs behind it stay queued. Or that of the wait.
 pub fn turn<F: Face>(face: &F) -> Result<(), F::Error> {
-    if let Some(mut wait) = face.with(Engine::prepare) {
-        let result = face.wait(&wait.poller, &mut wait.events, wait.timeout);
-        wait.inbox.waker().finish();
-        let result = match result {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(face.failed(error)),
-            _ => Ok(()),
-        };
-        face.with(|engine| engine.dispatch(wait.events));
-        result?;
-        face.interrupted()?;
-    }
-
-    let count = face.with(|engine| engine.timers.is_empty().then_some(engine.ready.len()));
-    let count = match count {
-        Some(count) => count,
-        None => {
-            // The cancelled timers go when the engine has been given back.
-            let (count, _dead) = face.with(Engine::expire);
-            count
+    let count = match face.with(Engine::begin) {
+        Begin::Run(job, more) => {
+            face.run(job)?;
+            more
+        }
+        Begin::Expire => expire(face),
+        Begin::Wait(mut wait) => {
+            let result = face.wait(&wait.poller, &mut wait.events, wait.timeout);
+            wait.inbox.waker().finish();
+            let result = match result {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(face.failed(error)),
+                _ => Ok(()),
+            };
+            face.with(|engine| engine.dispatch(wait.events));
+            result?;
+            face.interrupted()?;
+            expire(face)
         }
     };
     for _ in 0..count {
@@ -61,35 +69,58 @@ pub fn turn<F: Face>(face: &F) -> Result<(), F::Error> {
     Ok(())
 }
 
+/// Queues the jobs of the timers that are due, and answers how many jobs are ready then.
+fn expire<F: Face>(face: &F) -> usize {
+    // The cancelled timers go when the engine has been given back.
+    let (count, _dead) = face.with(Engine::expire);
+    count
+}
+
 impl<K: Kinds> Engine<K> {
-    /// Decides whether and how long to wait.
-    fn prepare(&mut self) -> Option<Wait<K>> {
+    /// Decides how the turn begins.
+    #[inline]
+    fn begin(&mut self) -> Begin<K> {
         self.drain_inbox();
-        let timeout = if !self.ready.is_empty() || self.stopping {
-            if self.may_skip_poll() {
-                return None;
+        if (!self.ready.is_empty() || self.stopping) && self.may_skip_poll() {
+            if self.timers.is_empty()
+                && let Some(job) = self.ready.pop_front()
+            {
+                return Begin::Run(job, self.ready.len());
             }
+            return Begin::Expire;
+        }
+        Begin::Wait(self.prepare())
+    }
+
+    #[inline(never)]
+    fn prepare(&mut self) -> Wait<K> {
+        let timeout = if !self.ready.is_empty() || self.stopping {
             Some(Duration::ZERO)
         } else {
             self.skipped = 0;
             // Whoever sends from now on wakes us; what came in before is seen below.
             self.inbox.waker().prepare();
-            if self.inbox.is_filled() {
-                Some(Duration::ZERO)
-            } else {
-                self.timers.next().map(|when| when.since(self.clock.now()).min(MAX_WAIT))
-            }
+            self.timeout()
         };
-        Some(Wait {
+        Wait {
             poller: Arc::clone(&self.poller),
             inbox: Arc::clone(&self.inbox),
             events: self.events.take().unwrap_or_default(),
             timeout,
-        })
+        }
+    }
+
+    /// How long the wait may be by what there is to do now; without a limit if there is nothing.
+    pub fn timeout(&self) -> Option<Duration> {
+        if !self.ready.is_empty() || self.stopping || self.inbox.is_filled() {
+            return Some(Duration::ZERO);
+        }
+        self.timers.next().map(|when| when.since(self.clock.now()).min(MAX_WAIT))
     }
 
     /// Asking the kernel costs more than a short job. While there are jobs it is asked at intervals, which
     /// bounds how late readiness is noticed; with no descriptor waiting there is little to notice.
+    #[inline]
     fn may_skip_poll(&mut self) -> bool {
         self.skipped += 1;
         if self.registry.len() <= self.quiet {
@@ -127,6 +158,9 @@ impl<K: Kinds> Engine<K> {
     /// timers that were in the way.
     fn expire(&mut self) -> (usize, Vec<K::Timer>) {
         let mut dead = Vec::new();
+        if self.timers.is_empty() {
+            return (self.ready.len(), dead);
+        }
         // The clock's resolution: a timer that is due within it is due.
         let now = Time::from_nanos(self.clock.now().as_nanos().saturating_add(1));
         while let Some(timer) = self.timers.pop_due(now) {

@@ -25,7 +25,8 @@ pub(super) fn any<'py>(py: Python<'py>, address: SocketAddrAny) -> PyResult<Boun
     let Ok(address) = SocketAddrUnix::try_from(address) else {
         return Ok(py.None().into_bound(py));
     };
-    if let Some(name) = address.abstract_name() {
+    // The kernel names no socket with a zero alone: that is how one without a name may look here.
+    if let Some(name) = address.abstract_name().filter(|name| !name.is_empty()) {
         let mut bytes = vec![0];
         bytes.extend_from_slice(name);
         return Ok(PyBytes::new(py, &bytes).into_any());

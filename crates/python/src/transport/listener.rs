@@ -9,10 +9,11 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use rustix::io::Errno;
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
 
-use super::stream::{Source, StreamTransport, os_error};
+use super::stream::{Source, StreamTransport};
 use crate::asyncio;
 use crate::cell::Slot;
 use crate::context::{copy, copy_current, run_in};
+use crate::errors::os_error;
 use crate::event_loop::Loop;
 use crate::job::Target;
 
@@ -242,12 +243,15 @@ impl Loop {
     /// Ends what :meth:`_start_serving` began, and closes ``sock``.
     fn _stop_serving(this: &Bound<'_, Self>, sock: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = this.py();
-        let fd = sock.call_method0(intern!(py, "fileno"))?.extract::<RawFd>()?;
-        let target = this.get().engine(py, |engine| engine.unwatch(fd, Direction::Read)).flatten();
-        if let Some(Target::Listener(listener)) = &target {
-            listener.get().stop();
+        // A socket that is closed already is watched no more.
+        if let Ok(fd) = crate::watch::fileno(sock) {
+            let target =
+                this.get().engine(py, |engine| engine.unwatch(fd, Direction::Read)).flatten();
+            if let Some(Target::Listener(listener)) = &target {
+                listener.get().stop();
+            }
+            crate::watch::retire(py, target)?;
         }
-        crate::watch::retire(py, target)?;
         sock.call_method0(intern!(py, "close"))?;
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 mod address;
 mod face;
+mod info;
 mod listener;
 mod read;
 mod stream;

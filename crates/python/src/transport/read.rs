@@ -1,16 +1,24 @@
 //! Reading: one system call per readiness.
+use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi::compat;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use pyo3::{ffi, intern};
+use rustix::buffer::Buffer;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
 use super::StreamTransport;
-use super::stream::os_error;
+use super::streams::MAX_READ;
 use crate::asyncio;
 use crate::context::run_in;
+use crate::errors::os_error;
+
+/// Where reads of this many bytes are expected, they are not copied.
+const LARGE_READ: usize = 32 * 1024;
 
 const READ_ERROR: &str = "Fatal read error on socket transport";
 
@@ -37,32 +45,30 @@ fn read_bytes(this: &Bound<'_, StreamTransport>) -> PyResult<()> {
     let Some(event_loop) = transport.event_loop.get(py) else { return Ok(()) };
     let received = transport.state.with(py, |state| {
         let fd = state.descriptor()?;
-        Some(event_loop.get().streams().scratch(py, |scratch| {
-            let count = receive(fd, scratch)?;
-            // SAFETY: the GIL is held, and the first `count` bytes are initialised. Making a `bytes` object
-            // runs no Python code.
-            Ok((count, unsafe {
-                ffi::PyBytes_FromStringAndSize(scratch.as_ptr().cast(), count as ffi::Py_ssize_t)
-            }))
-        }))
+        let received = if state.expected < LARGE_READ {
+            event_loop.get().streams().scratch(py, |scratch| copy_in(py, fd, scratch))
+        } else {
+            take_in(py, fd, state.expected)
+        };
+        if let Ok(data) = &received {
+            let count = data.as_bytes().len();
+            // Room for one more byte tells a message of this size from the beginning of a longer one.
+            state.expected = (count + 1).next_power_of_two().min(MAX_READ);
+        }
+        Some(received)
     });
-    let (count, data) = match received {
-        None | Some(Err(Errno::AGAIN)) => return Ok(()),
-        Some(Ok(received)) => received,
-        Some(Err(error)) => {
-            return StreamTransport::fatal_error(
-                this,
-                os_error(py, error.raw_os_error()),
-                READ_ERROR,
-            );
+    let data = match received {
+        None | Some(Err(Failed::Read(Errno::AGAIN))) => return Ok(()),
+        Some(Ok(data)) => data,
+        Some(Err(Failed::Read(error))) => {
+            let error = os_error(py, error.raw_os_error());
+            return StreamTransport::fatal_error(this, error, READ_ERROR);
+        }
+        Some(Err(Failed::Memory)) => {
+            return StreamTransport::fatal_error(this, PyErr::fetch(py), READ_ERROR);
         }
     };
-    // SAFETY: a new reference, or NULL with an exception set.
-    let data = match unsafe { Bound::from_owned_ptr_or_err(py, data) } {
-        Ok(data) => data,
-        Err(error) => return StreamTransport::fatal_error(this, error, READ_ERROR),
-    };
-    if count == 0 {
+    if data.as_bytes().is_empty() {
         return read_eof(this);
     }
     let Some(protocol) = transport.protocol.get(py) else { return Ok(()) };
@@ -70,6 +76,59 @@ fn read_bytes(this: &Bound<'_, StreamTransport>) -> PyResult<()> {
         Ok(_) => Ok(()),
         Err(error) => {
             callback_failed(this, error, "Fatal error: protocol.data_received() call failed.")
+        }
+    }
+}
+
+/// Why there is no data.
+enum Failed {
+    Read(Errno),
+    /// An exception is set.
+    Memory,
+}
+
+/// Reads by way of a buffer that all share: the `bytes` object is as small as what came.
+fn copy_in<'py>(
+    py: Python<'py>,
+    fd: BorrowedFd<'_>,
+    scratch: &mut [u8],
+) -> Result<Bound<'py, PyBytes>, Failed> {
+    let count = receive(fd, scratch).map_err(Failed::Read)?;
+    // SAFETY: the GIL is held, and the first `count` bytes are initialised. Making a `bytes` object runs no
+    // Python code; it is a new reference, or NULL with an exception set.
+    unsafe {
+        let data =
+            ffi::PyBytes_FromStringAndSize(scratch.as_ptr().cast(), count as ffi::Py_ssize_t);
+        let data = Bound::from_owned_ptr_or_opt(py, data).ok_or(Failed::Memory)?;
+        Ok(data.cast_into_unchecked())
+    }
+}
+
+/// Reads into a new `bytes` object of `size` bytes, which is cut to what came: for much data that costs less
+/// than a copy.
+fn take_in<'py>(
+    py: Python<'py>,
+    fd: BorrowedFd<'_>,
+    size: usize,
+) -> Result<Bound<'py, PyBytes>, Failed> {
+    // SAFETY: the GIL is held. The writer's memory is nobody else's and may be written up to `size`; what the
+    // kernel did not write is cut off. None of these calls runs Python code, and each path ends the writer.
+    unsafe {
+        let writer = compat::PyBytesWriter_Create(size as ffi::Py_ssize_t);
+        if writer.is_null() {
+            return Err(Failed::Memory);
+        }
+        let memory = compat::PyBytesWriter_GetData(writer).cast::<MaybeUninit<u8>>();
+        match receive(fd, std::slice::from_raw_parts_mut(memory, size)) {
+            Ok(count) => {
+                let data = compat::PyBytesWriter_FinishWithSize(writer, count as ffi::Py_ssize_t);
+                let data = Bound::from_owned_ptr_or_opt(py, data).ok_or(Failed::Memory)?;
+                Ok(data.cast_into_unchecked())
+            }
+            Err(error) => {
+                compat::PyBytesWriter_Discard(writer);
+                Err(Failed::Read(error))
+            }
         }
     }
 }
@@ -148,11 +207,14 @@ fn callback_failed(this: &Bound<'_, StreamTransport>, error: PyErr, message: &st
 }
 
 /// Never blocks, also where the program has made the socket blocking.
-fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
+fn receive<'a, B>(fd: BorrowedFd<'_>, buffer: &'a mut [B]) -> Result<usize, Errno>
+where
+    for<'b> &'b mut [B]: Buffer<u8>,
+{
     loop {
         match recv(fd, &mut *buffer, RecvFlags::DONTWAIT) {
             Err(Errno::INTR) => {}
-            Ok((count, _)) => return Ok(count),
+            Ok((_, count)) => return Ok(count),
             Err(error) => return Err(error),
         }
     }

@@ -1,21 +1,22 @@
 //! `StreamTransport`: a connected TCP or Unix socket, its state and its life.
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 
 use boros::reactor::Direction;
-use pyo3::exceptions::{PyOSError, PyResourceWarning};
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 use pyo3::{ffi, intern};
-use rustix::net::{SocketAddrAny, getpeername, getsockname, sockopt};
+use rustix::net::{getpeername, sockopt};
 
-use super::address;
+use super::info;
 use super::write;
 use super::write_buffer::{Sent, WriteBuffer};
 use crate::asyncio::{self, Asyncio};
 use crate::cell::{GilCell, Slot};
 use crate::context::{copy, copy_current, run_in};
+use crate::errors::os_error;
 use crate::event_loop::Loop;
 use crate::finalizer::{Finalize, FinalizeOnDealloc};
 use crate::future::Future;
@@ -50,11 +51,13 @@ pub(super) struct State {
     pub(super) fd: RawFd,
     open: bool,
     /// The owner, unless a `socket.socket` is.
-    owned: Option<OwnedFd>,
+    pub(super) owned: Option<OwnedFd>,
     /// The own address, kept when the descriptor is closed.
-    local: Option<SocketAddr>,
+    pub(super) local: Option<SocketAddr>,
     /// Known from `accept`, or asked at creation: a peer that has left has no name.
     pub(super) peer: Option<SocketAddr>,
+    /// How many bytes the next read is likely to bring.
+    pub(super) expected: usize,
     pub(super) buffer: WriteBuffer,
     pub(super) high: usize,
     pub(super) low: usize,
@@ -123,11 +126,12 @@ impl StreamTransport {
         let py = event_loop.py();
         event_loop.get().check_open()?;
         let lends_buffer = lends_buffer(protocol)?;
+        let made = protocol.getattr(intern!(py, "connection_made"))?.unbind();
         let (fd, owned, peer, socket) = match source {
             Source::Accepted { fd, peer } => (fd.as_raw_fd(), Some(fd), peer, None),
             Source::Socket(socket) => {
                 let fd = crate::watch::fileno(&socket)?;
-                hold(&socket, 1)?;
+                info::hold(&socket, 1)?;
                 let known = match &extra {
                     Some(extra) => extra.contains(intern!(py, "peername"))?,
                     None => false,
@@ -151,6 +155,7 @@ impl StreamTransport {
                 owned,
                 local: None,
                 peer,
+                expected: 0,
                 buffer: WriteBuffer::default(),
                 high: HIGH_WATER,
                 low: HIGH_WATER / 4,
@@ -166,6 +171,7 @@ impl StreamTransport {
             }),
         };
         let this = Bound::new(py, transport)?;
+        forget_earlier_use(event_loop, fd)?;
         event_loop.get().streams().claim(py, fd);
         this.get().state.with(py, |state| {
             if let Some(fd) = state.descriptor() {
@@ -173,10 +179,15 @@ impl StreamTransport {
                 let _ = sockopt::set_tcp_nodelay(fd, true);
             }
         });
-        if let Some(server) = this.get().server.get(py) {
-            server.call_method1(intern!(py, "_attach"), (&this,))?;
+        if let Some(server) = this.get().server.get(py)
+            && let Err(error) = server.call_method1(intern!(py, "_attach"), (&this,))
+        {
+            this.get().server.set(py, None);
+            StreamTransport::release(&this)?;
+            return Err(error);
         }
-        event_loop.get().push(py, Job::Connected { transport: this.clone().unbind(), waiter });
+        let transport = this.clone().unbind();
+        event_loop.get().push(py, Job::Connected { transport, made, waiter });
         Ok(this)
     }
 
@@ -184,20 +195,18 @@ impl StreamTransport {
     ///
     /// # Errors
     /// `KeyboardInterrupt` and `SystemExit`, and what the exception handler raises.
-    pub(crate) fn start(this: &Bound<'_, Self>, waiter: Option<Py<PyAny>>) -> PyResult<()> {
+    pub(crate) fn start(
+        this: &Bound<'_, Self>,
+        made: Py<PyAny>,
+        waiter: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
         let py = this.py();
         let mut result = Ok(());
-        if let (Some(protocol), Some(context)) =
-            (this.get().protocol.get(py), this.get().context.get(py))
-        {
+        if let Some(context) = this.get().context.get(py) {
             // A copy, so that what it sets is not seen by the callbacks after it: asyncio schedules them apart.
             let context = copy(&context)?;
-            let name = intern!(py, "connection_made");
-            if let Err(error) =
-                run_in(context.bind(py), || protocol.call_method1(name, (this,)).map(drop))
-            {
+            if let Err(error) = run_in(context.bind(py), || made.bind(py).call1((this,))) {
                 let args = PyTuple::new(py, [this])?;
-                let made = protocol.getattr(name)?;
                 result = StreamTransport::callback_failed(this, made, args, context, error);
             }
         }
@@ -354,11 +363,6 @@ impl StreamTransport {
         flushed.and(StreamTransport::force_close(this, error))
     }
 
-    /// The protocol, or None.
-    pub(crate) fn protocol_or_none<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        self.protocol.get(py).unwrap_or_else(|| py.None().into_bound(py))
-    }
-
     /// Closes without sending what is buffered; `connection_lost(error)` follows.
     ///
     /// # Errors
@@ -449,7 +453,7 @@ impl StreamTransport {
         let closed = match transport.socket.take(py) {
             Some(socket) => {
                 let socket = socket.bind(py);
-                hold(socket, -1).and(socket.call_method0(intern!(py, "close")).map(drop))
+                info::hold(socket, -1).and(socket.call_method0(intern!(py, "close")).map(drop))
             }
             None => Ok(()),
         };
@@ -462,132 +466,17 @@ impl StreamTransport {
         names.and(closed).and(detached)
     }
 
-    /// Takes note of what the system will not tell any more once the descriptor is closed.
-    fn keep_names(&self, this: &Bound<'_, Self>) -> PyResult<()> {
-        let py = this.py();
-        let known = self.state.with(py, |state| {
-            let Some(fd) = state.descriptor() else { return true };
-            state.local = getsockname(fd).ok().and_then(|address| address.try_into().ok());
-            state.local.is_some()
-        });
-        if !known {
-            self.extra_item(this, intern!(py, "sockname"))?;
-            self.extra_item(this, intern!(py, "peername"))?;
-        }
-        Ok(())
-    }
-
-    /// The dict behind `get_extra_info`.
-    pub(super) fn extra<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
-        if let Some(extra) = self.extra.get(py) {
-            return extra;
-        }
-        let extra = PyDict::new(py);
-        self.extra.set(py, Some(extra.clone().unbind()));
-        extra
-    }
-
-    /// What `get_extra_info` knows under `name`: looked up when it is first asked for.
-    pub(super) fn extra_item<'py>(
-        &self,
-        this: &Bound<'py, Self>,
-        name: &Bound<'py, PyAny>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let py = this.py();
-        if let Some(extra) = self.extra.get(py)
-            && let Some(value) = extra.get_item(name)?
-        {
-            return Ok(Some(value));
-        }
-        let Ok(text) = name.cast::<PyString>() else { return Ok(None) };
-        let value = match text.to_str()? {
-            "socket" => self.transport_socket(this)?,
-            "sockname" => self.name(py, |state| state.local, |fd| getsockname(fd).ok())?,
-            "peername" => self.name(py, |state| state.peer, |fd| getpeername(fd).ok().flatten())?,
-            _ => return Ok(None),
-        };
-        self.extra(py).set_item(name, &value)?;
-        Ok(Some(value))
-    }
-
-    fn name<'py>(
-        &self,
-        py: Python<'py>,
-        kept: impl FnOnce(&State) -> Option<SocketAddr>,
-        ask: impl FnOnce(BorrowedFd<'_>) -> Option<SocketAddrAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let (kept, asked) = self.state.with(py, |state| match kept(state) {
-            Some(address) => (Some(address), None),
-            None => (None, state.descriptor().and_then(ask)),
-        });
-        match (kept, asked) {
-            (Some(address), _) => address::inet(py, address),
-            (None, Some(address)) => address::any(py, address),
-            (None, None) => Ok(py.None().into_bound(py)),
-        }
-    }
-
-    /// The object that `get_extra_info("socket")` answers, which cannot read, write or close.
-    fn transport_socket<'py>(&self, this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let py = this.py();
-        let socket = match self.python_socket(this)? {
-            Some(socket) => socket,
-            // Nobody asked while there was one: a socket that is not open stands for it.
-            None => {
-                let class = py.import(intern!(py, "socket"))?.getattr(intern!(py, "socket"))?;
-                class.call_method1(intern!(py, "__new__"), (&class,))?
-            }
-        };
-        py.import(intern!(py, "asyncio.trsock"))?
-            .getattr(intern!(py, "TransportSocket"))?
-            .call1((socket,))
-    }
-
-    /// The `socket.socket`, which owns the descriptor from now on; None once the connection is lost.
-    pub(super) fn python_socket<'py>(
-        &self,
-        this: &Bound<'py, Self>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let py = this.py();
-        if let Some(socket) = self.socket.get(py) {
-            return Ok(Some(socket));
-        }
-        let Some((fd, family)) = self.state.with(py, |state| {
-            let family = getsockname(state.descriptor()?).ok()?.address_family();
-            Some((state.fd, family))
-        }) else {
-            return Ok(None);
-        };
-        let module = py.import(intern!(py, "socket"))?;
-        let stream = module.getattr(intern!(py, "SOCK_STREAM"))?;
-        let socket =
-            module.getattr(intern!(py, "socket"))?.call1((family.as_raw(), stream, -1, fd))?;
-        // That ran Python code: it may have asked for the socket, too, or have closed the connection.
-        let owned = self.state.with(py, |state| state.owned.take());
-        let Some(owned) = owned else {
-            socket.call_method0(intern!(py, "detach"))?;
-            return Ok(self.socket.get(py));
-        };
-        // Owned by the socket object now.
-        let _ = owned.into_raw_fd();
-        self.socket.set(py, Some(socket.clone().unbind()));
-        hold(&socket, 1)?;
-        socket.call_method1(intern!(py, "setblocking"), (false,))?;
-        Ok(Some(socket))
-    }
-
     /// Reports what a callback raised as the loop does for the callbacks of handles.
     fn callback_failed(
         this: &Bound<'_, Self>,
-        callback: Bound<'_, PyAny>,
+        callback: Py<PyAny>,
         args: Bound<'_, PyTuple>,
         context: Py<PyAny>,
         error: PyErr,
     ) -> PyResult<()> {
         let py = this.py();
         let Some(event_loop) = this.get().event_loop.get(py) else { return Err(error) };
-        let handle =
-            Handle::new(callback.unbind(), args.unbind(), context, event_loop.unbind(), None);
+        let handle = Handle::new(callback, args.unbind(), context, event_loop.unbind(), None);
         Handle::failed(&Bound::new(py, handle)?, error)
     }
 }
@@ -597,24 +486,13 @@ pub(super) fn lends_buffer(protocol: &Bound<'_, PyAny>) -> PyResult<bool> {
     protocol.is_instance(Asyncio::get(protocol.py())?.buffered_protocol_class.bind(protocol.py()))
 }
 
-/// The exception that stands for a system's error number.
-pub(super) fn os_error(py: Python<'_>, number: i32) -> PyErr {
-    let text = py
-        .import(intern!(py, "os"))
-        .and_then(|os| os.call_method1(intern!(py, "strerror"), (number,)))
-        .map(Bound::unbind);
-    match text {
-        Ok(text) => PyOSError::new_err((number, text)),
-        Err(error) => error,
-    }
-}
-
-/// Holds off the closing of a `socket.socket` while a transport uses its descriptor, or lets go of it, as the
-/// files do that `makefile` makes: a `close()` of the program must not free a number that is still in use.
-fn hold(socket: &Bound<'_, PyAny>, change: isize) -> PyResult<()> {
-    let name = intern!(socket.py(), "_io_refs");
-    if let Some(count) = socket.getattr_opt(name)? {
-        socket.setattr(name, count.add(change)?)?;
+/// Lets nobody wait for a number who waited for an earlier file of that number, and did not say when it was
+/// closed: the kernel has forgotten that file, and the new one would never be registered in its place.
+fn forget_earlier_use(event_loop: &Bound<'_, Loop>, fd: RawFd) -> PyResult<()> {
+    let py = event_loop.py();
+    for direction in [Direction::Read, Direction::Write] {
+        let target = event_loop.get().engine(py, |engine| engine.unwatch(fd, direction));
+        crate::watch::retire(py, target.flatten())?;
     }
     Ok(())
 }
@@ -637,14 +515,18 @@ impl Finalize for StreamTransport {
         if !this.get().state.with(py, |state| state.open) {
             return;
         }
-        let warned = this.repr().and_then(|repr| {
-            let kwargs = PyDict::new(py);
-            kwargs.set_item("source", this)?;
-            let message = format!("unclosed transport {repr}");
-            let category = py.get_type::<PyResourceWarning>();
-            py.import("warnings")?.call_method("warn", (message, category), Some(&kwargs))
-        });
-        for result in [warned.map(drop), StreamTransport::release(this)] {
+        // The interpreter's own function also works when it has begun to shut down.
+        // SAFETY: the GIL is held; the format takes one object.
+        let status = unsafe {
+            ffi::PyErr_ResourceWarning(
+                this.as_ptr(),
+                1,
+                c"unclosed transport %R".as_ptr(),
+                this.as_ptr(),
+            )
+        };
+        let warned = if status < 0 { Err(PyErr::fetch(py)) } else { Ok(()) };
+        for result in [warned, StreamTransport::release(this)] {
             if let Err(error) = result {
                 error.write_unraisable(py, Some(this.as_any()));
             }

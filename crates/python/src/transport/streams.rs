@@ -16,6 +16,8 @@ pub(super) const MAX_READ: usize = 256 * 1024;
 /// that belong to transports.
 pub(crate) struct Streams {
     in_job: AtomicBool,
+    /// Whether `dirty` holds anything: looked at after each job.
+    is_dirty: AtomicBool,
     dirty: GilCell<Vec<Py<StreamTransport>>>,
     scratch: GilCell<Vec<u8>>,
     descriptors: GilCell<HashSet<RawFd>>,
@@ -25,6 +27,7 @@ impl Streams {
     pub(crate) fn new() -> Self {
         Streams {
             in_job: AtomicBool::new(false),
+            is_dirty: AtomicBool::new(false),
             dirty: GilCell::new(Vec::new()),
             scratch: GilCell::new(Vec::new()),
             descriptors: GilCell::new(HashSet::new()),
@@ -37,20 +40,20 @@ impl Streams {
         self.in_job.store(true, Relaxed);
     }
 
+    /// Ends what [`Streams::enter_job`] began. Answers whether the job wrote something that has to be sent now,
+    /// by [`Streams::flush`].
+    #[inline]
+    pub(crate) fn leave_job(&self) -> bool {
+        self.in_job.store(false, Relaxed);
+        self.is_dirty.load(Relaxed)
+    }
+
     /// Sends what the job wrote.
     ///
     /// # Errors
     /// What the loop's exception handler raises on a failed write.
-    #[inline]
-    pub(crate) fn leave_job(&self, py: Python<'_>) -> PyResult<()> {
-        self.in_job.store(false, Relaxed);
-        if self.dirty.with(py, |dirty| dirty.is_empty()) {
-            return Ok(());
-        }
-        self.flush(py)
-    }
-
-    fn flush(&self, py: Python<'_>) -> PyResult<()> {
+    pub(crate) fn flush(&self, py: Python<'_>) -> PyResult<()> {
+        self.is_dirty.store(false, Relaxed);
         let mut dirty = self.dirty.with(py, std::mem::take);
         let mut result = Ok(());
         for transport in dirty.drain(..) {
@@ -73,6 +76,7 @@ impl Streams {
         }
         let entry = transport.clone().unbind();
         self.dirty.with(transport.py(), |dirty| dirty.push(entry));
+        self.is_dirty.store(true, Relaxed);
         true
     }
 

@@ -6,10 +6,11 @@ use pyo3::{ffi, intern};
 use rustix::net::{Shutdown, shutdown};
 
 use super::StreamTransport;
-use super::stream::{HIGH_WATER, os_error};
+use super::stream::HIGH_WATER;
 use super::write_buffer::Sent;
 use crate::asyncio;
 use crate::context::run_in;
+use crate::errors::os_error;
 
 const WRITE_ERROR: &str = "Fatal write error on socket transport";
 
@@ -181,8 +182,12 @@ pub(crate) fn write_ready(this: &Bound<'_, StreamTransport>) -> PyResult<()> {
         transport.state.with(py, |state| state.lost += 1);
         return resumed.and(StreamTransport::lose(this, None));
     }
-    if drained && eof {
-        return resumed.and(end(this));
+    if drained
+        && eof
+        && let Err(error) = end(this)
+    {
+        // The connection broke meanwhile, and no caller is there to be told.
+        return resumed.and(StreamTransport::fatal_error(this, error, WRITE_ERROR));
     }
     resumed
 }

@@ -8,8 +8,13 @@ use pyo3::types::PyBytes;
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 
-/// As many pieces as one system call takes: more gain nothing that would pay for the larger array.
-const MAX_PIECES: usize = 64;
+/// As many pieces as one system call takes (Linux's `UIO_MAXIOV`) …
+const MAX_PIECES: usize = 1024;
+/// … and as many as an array on the stack is made for.
+const FEW_PIECES: usize = 32;
+
+/// Never blocks, also where the program has made the socket blocking; never raises SIGPIPE.
+const FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
 
 /// How an attempt to send ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,23 +83,32 @@ impl WriteBuffer {
 
     /// One system call: how many bytes it was given, and how many it took.
     fn send_once(&self, py: Python<'_>, fd: BorrowedFd<'_>) -> (usize, Result<usize, Errno>) {
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        let mut pieces = self.pieces.iter();
-        let first = pieces.next().map_or(&[][..], |piece| &piece.as_bytes(py)[self.start..]);
-        if self.pieces.len() == 1 {
-            return (first.len(), send(fd, first, flags));
+        match self.pieces.len() {
+            1 => {
+                let piece = self.pieces.front().map_or(&[][..], |piece| piece.as_bytes(py));
+                let rest = &piece[self.start..];
+                (rest.len(), send(fd, rest, FLAGS))
+            }
+            ..=FEW_PIECES => self.send_pieces(py, fd, &mut [IoSlice::new(&[]); FEW_PIECES]),
+            many => self.send_pieces(py, fd, &mut vec![IoSlice::new(&[]); many.min(MAX_PIECES)]),
         }
-        let mut slices = [IoSlice::new(&[]); MAX_PIECES];
-        slices[0] = IoSlice::new(first);
-        let mut count = 1;
-        let mut tried = first.len();
-        for (slice, piece) in slices[1..].iter_mut().zip(pieces) {
-            let piece = piece.as_bytes(py);
+    }
+
+    fn send_pieces<'a>(
+        &'a self,
+        py: Python<'a>,
+        fd: BorrowedFd<'_>,
+        slices: &mut [IoSlice<'a>],
+    ) -> (usize, Result<usize, Errno>) {
+        let (mut count, mut tried, mut start) = (0, 0, self.start);
+        for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
+            let piece = &piece.as_bytes(py)[start..];
+            start = 0;
             *slice = IoSlice::new(piece);
             tried += piece.len();
             count += 1;
         }
-        (tried, sendmsg(fd, &slices[..count], &mut SendAncillaryBuffer::default(), flags))
+        (tried, sendmsg(fd, &slices[..count], &mut SendAncillaryBuffer::default(), FLAGS))
     }
 
     fn consume(&mut self, py: Python<'_>, mut sent: usize) {

@@ -1,0 +1,138 @@
+//! What a transport knows of its socket: names, and the `socket.socket` that is made when it is asked for.
+use std::net::SocketAddr;
+use std::os::fd::{BorrowedFd, IntoRawFd};
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyInt, PyString};
+use rustix::net::{SocketAddrAny, getpeername, getsockname};
+
+use super::address;
+use super::stream::{State, StreamTransport};
+
+impl StreamTransport {
+    /// Takes note of what the system will not tell any more once the descriptor is closed.
+    pub(super) fn keep_names(&self, this: &Bound<'_, Self>) -> PyResult<()> {
+        let py = this.py();
+        let known = self.state.with(py, |state| {
+            let Some(fd) = state.descriptor() else { return true };
+            state.local = getsockname(fd).ok().and_then(|address| address.try_into().ok());
+            state.local.is_some()
+        });
+        if !known {
+            self.extra_item(this, intern!(py, "sockname"))?;
+            self.extra_item(this, intern!(py, "peername"))?;
+        }
+        Ok(())
+    }
+
+    /// The dict behind `get_extra_info`.
+    pub(super) fn extra<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
+        if let Some(extra) = self.extra.get(py) {
+            return extra;
+        }
+        let extra = PyDict::new(py);
+        self.extra.set(py, Some(extra.clone().unbind()));
+        extra
+    }
+
+    /// What `get_extra_info` knows under `name`: looked up when it is first asked for.
+    pub(super) fn extra_item<'py>(
+        &self,
+        this: &Bound<'py, Self>,
+        name: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = this.py();
+        if let Some(extra) = self.extra.get(py)
+            && let Some(value) = extra.get_item(name)?
+        {
+            return Ok(Some(value));
+        }
+        let Ok(text) = name.cast::<PyString>() else { return Ok(None) };
+        let value = match text.to_str()? {
+            "socket" => self.transport_socket(this)?,
+            "sockname" => self.name(py, |state| state.local, |fd| getsockname(fd).ok())?,
+            "peername" => self.name(py, |state| state.peer, |fd| getpeername(fd).ok().flatten())?,
+            _ => return Ok(None),
+        };
+        self.extra(py).set_item(name, &value)?;
+        Ok(Some(value))
+    }
+
+    fn name<'py>(
+        &self,
+        py: Python<'py>,
+        kept: impl FnOnce(&State) -> Option<SocketAddr>,
+        ask: impl FnOnce(BorrowedFd<'_>) -> Option<SocketAddrAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (kept, asked) = self.state.with(py, |state| match kept(state) {
+            Some(address) => (Some(address), None),
+            None => (None, state.descriptor().and_then(ask)),
+        });
+        match (kept, asked) {
+            (Some(address), _) => address::inet(py, address),
+            (None, Some(address)) => address::any(py, address),
+            (None, None) => Ok(py.None().into_bound(py)),
+        }
+    }
+
+    /// The object that `get_extra_info("socket")` answers, which cannot read, write or close.
+    fn transport_socket<'py>(&self, this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = this.py();
+        let socket = match self.python_socket(this)? {
+            Some(socket) => socket,
+            // Nobody asked while there was one: a socket that is not open stands for it.
+            None => {
+                let class = py.import(intern!(py, "socket"))?.getattr(intern!(py, "socket"))?;
+                class.call_method1(intern!(py, "__new__"), (&class,))?
+            }
+        };
+        py.import(intern!(py, "asyncio.trsock"))?
+            .getattr(intern!(py, "TransportSocket"))?
+            .call1((socket,))
+    }
+
+    /// The `socket.socket`, which owns the descriptor from now on; None once the connection is lost.
+    pub(super) fn python_socket<'py>(
+        &self,
+        this: &Bound<'py, Self>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = this.py();
+        if let Some(socket) = self.socket.get(py) {
+            return Ok(Some(socket));
+        }
+        let Some((fd, family)) = self.state.with(py, |state| {
+            let family = getsockname(state.descriptor()?).ok()?.address_family();
+            Some((state.fd, family))
+        }) else {
+            return Ok(None);
+        };
+        let module = py.import(intern!(py, "socket"))?;
+        let stream = module.getattr(intern!(py, "SOCK_STREAM"))?;
+        let socket =
+            module.getattr(intern!(py, "socket"))?.call1((family.as_raw(), stream, -1, fd))?;
+        // That ran Python code: it may have asked for the socket, too, or have closed the connection.
+        let owned = self.state.with(py, |state| state.owned.take());
+        let Some(owned) = owned else {
+            socket.call_method0(intern!(py, "detach"))?;
+            return Ok(self.socket.get(py));
+        };
+        // Owned by the socket object now.
+        let _ = owned.into_raw_fd();
+        self.socket.set(py, Some(socket.clone().unbind()));
+        hold(&socket, 1)?;
+        socket.call_method1(intern!(py, "setblocking"), (false,))?;
+        Ok(Some(socket))
+    }
+}
+
+/// Holds off the closing of a `socket.socket` while a transport uses its descriptor, or lets go of it, as the
+/// files do that `makefile` makes: a `close()` of the program must not free a number that is still in use.
+pub(super) fn hold(socket: &Bound<'_, PyAny>, change: isize) -> PyResult<()> {
+    let name = intern!(socket.py(), "_io_refs");
+    match socket.getattr_opt(name)? {
+        Some(count) if count.is_instance_of::<PyInt>() => socket.setattr(name, count.add(change)?),
+        // Not the `socket` module's.
+        _ => Ok(()),
+    }
+}
