@@ -152,7 +152,7 @@ impl Core {
     fn run_remote(&self, remote: Remote) {
         match remote {
             Remote::Wake(node) => self.wake_key(node.received()),
-            Remote::Finished(waker) => self.executor.finished(waker),
+            Remote::Finished(deliver) => self.executor.finished(deliver),
             Remote::Call(function) => self.guard("a call from another thread", function),
         }
     }
