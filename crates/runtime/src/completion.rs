@@ -2,7 +2,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::call::CallCell;
+use crate::call::Callable;
 use crate::core::Core;
 use crate::error::{Error, InvalidState, Result};
 use crate::job::Job;
@@ -26,7 +26,21 @@ pub(crate) enum Status {
 /// Who is told of the end.
 pub(crate) enum Waiter {
     Wake(WakeRef),
-    Call(Box<dyn FnOnce()>),
+    /// Asked for the call when the end has come. Until then it must not hold what it waits for, or neither would ever go.
+    Call(Box<dyn FnOnce() -> Option<Rc<dyn Callable>>>),
+}
+
+impl Waiter {
+    fn tell(self, core: &Core) {
+        match self {
+            Waiter::Wake(wake) => wake.wake(),
+            Waiter::Call(call) => {
+                if let Some(call) = call() {
+                    core.push(Job::Call(call));
+                }
+            }
+        }
+    }
 }
 
 pub(crate) struct Completion<T> {
@@ -80,10 +94,7 @@ impl<T> Completion<T> {
             waiters.take()
         };
         for waiter in waiters {
-            match waiter {
-                Waiter::Wake(wake) => wake.wake(),
-                Waiter::Call(function) => core.push(Job::Call(CallCell::new(function))),
-            }
+            waiter.tell(core);
         }
         Ok(())
     }
@@ -91,10 +102,7 @@ impl<T> Completion<T> {
     /// Has `waiter` told of the end: at once, if that is past.
     pub(crate) fn tell(&self, core: &Core, waiter: Waiter) -> u64 {
         if self.is_done() {
-            match waiter {
-                Waiter::Wake(wake) => wake.wake(),
-                Waiter::Call(function) => core.push(Job::Call(CallCell::new(function))),
-            }
+            waiter.tell(core);
             return 0;
         }
         self.waiters.borrow_mut().add(waiter)

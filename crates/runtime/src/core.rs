@@ -44,6 +44,8 @@ pub(crate) struct Core {
     pub(crate) closed_for_others: Arc<AtomicBool>,
     pub(crate) executor: Executor,
     pub(crate) signals: RefCell<Signals>,
+    #[cfg(feature = "hyper")]
+    pub(crate) hyper_timers: crate::hyper_timer::HyperTimers,
     handler: RefCell<Option<Handler>>,
     unflushed: RefCell<Vec<Rc<dyn Flush>>>,
     /// Dropped async generators that are still on their way to their end.
@@ -68,6 +70,8 @@ impl Core {
             closed: Cell::new(false),
             closed_for_others: Arc::default(),
             signals: RefCell::new(Signals::default()),
+            #[cfg(feature = "hyper")]
+            hyper_timers: Default::default(),
             handler: RefCell::new(None),
             unflushed: RefCell::new(Vec::new()),
             orphans: RefCell::new(Vec::new()),
@@ -148,7 +152,7 @@ impl Core {
     fn run_remote(&self, remote: Remote) {
         match remote {
             Remote::Wake(node) => self.wake_key(node.received()),
-            Remote::Finished(waker) => self.executor.finished(waker),
+            Remote::Finished(deliver) => self.executor.finished(deliver),
             Remote::Call(function) => self.guard("a call from another thread", function),
         }
     }

@@ -85,9 +85,9 @@ impl Executor {
     }
 
     /// The loop has heard of the end of a function.
-    pub(crate) fn finished(&self, waker: Option<Waker>) {
+    pub(crate) fn finished(&self, deliver: impl FnOnce() -> Option<Waker>) {
         self.outstanding.set(self.outstanding.get() - 1);
-        if let Some(waker) = waker {
+        if let Some(waker) = deliver() {
             waker.wake();
         }
         if self.is_idle() {
@@ -132,12 +132,12 @@ impl Executor {
                         .map_err(|payload| Error::panicked(&*payload)),
                 )
             };
-            let waker = {
+            // The result comes in behind what the function itself sent to the loop.
+            inbox.push(Remote::Finished(Box::new(move || {
                 let mut slot = lock(&theirs);
                 slot.result = result;
                 slot.waker.take()
-            };
-            inbox.push(Remote::Finished(waker));
+            })));
         });
         let failed = if core.closed.get() {
             Some(InvalidState::Closed.into())

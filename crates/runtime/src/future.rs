@@ -5,6 +5,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::call::CallCell;
 use crate::cancelled::Cancelled;
 use crate::completion::{Completes, Completion, Status, Waiter};
 use crate::core::Core;
@@ -185,8 +186,11 @@ impl<T: 'static> Future<T> {
 
     /// Has `function` called, in a later turn, when the future is done; if it is, in the next.
     pub fn add_done_callback(&self, function: impl FnOnce(&Future<T>) + 'static) -> CallbackId {
-        let future = self.clone();
-        let call = Waiter::Call(Box::new(move || function(&future)));
+        let cell = Rc::downgrade(&self.cell);
+        let call = Waiter::Call(Box::new(move || {
+            let future = Future { cell: cell.upgrade()? };
+            Some(CallCell::new(move || function(&future)))
+        }));
         CallbackId(self.cell.completion.tell(&self.cell.core, call))
     }
 

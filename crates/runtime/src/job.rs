@@ -39,8 +39,8 @@ pub(crate) enum Remote {
     Wake(Arc<Node>),
     /// Call a function.
     Call(Box<dyn FnOnce() + Send>),
-    /// A function in the executor has ended; wake who waits for it.
-    Finished(Option<Waker>),
+    /// A function in the executor has ended: deliver its result, and wake who waits for it.
+    Finished(Box<dyn FnOnce() -> Option<Waker> + Send>),
 }
 
 /// Who waits for a descriptor.

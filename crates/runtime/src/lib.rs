@@ -83,6 +83,8 @@ mod futures_io;
 mod gather;
 #[cfg(feature = "hyper")]
 mod hyper;
+#[cfg(feature = "hyper")]
+mod hyper_timer;
 mod inbox;
 mod into_task;
 mod job;
@@ -129,6 +131,8 @@ pub use future::Future;
 pub use gather::{gather, gather_settled};
 #[cfg(feature = "hyper")]
 pub use hyper::{HyperExecutor, HyperIo};
+#[cfg(feature = "hyper")]
+pub use hyper_timer::HyperTimer;
 pub use inbox::Inbox;
 pub use into_task::IntoTask;
 pub use join::Join;

@@ -29,6 +29,12 @@ use crate::watch::Watch;
 
 /// An event loop, as its tasks and callbacks see it. Clones are the same loop. It stays in the loop's thread; other threads
 /// have a [`RemoteHandle`].
+///
+/// ```compile_fail
+/// let event_loop = boros::EventLoop::new().unwrap();
+/// let handle = event_loop.handle();
+/// std::thread::spawn(move || handle.stop());
+/// ```
 #[derive(Clone)]
 pub struct LoopHandle {
     pub(crate) core: Rc<Core>,
@@ -118,7 +124,8 @@ impl LoopHandle {
         task::spawn(&self.core, future, Location::caller())
     }
 
-    /// Calls `function` in the next turn. Functions are called in the order in which they were asked for.
+    /// Calls `function` in the next turn. Functions are called in the order in which they were asked for; on a closed loop, not
+    /// at all.
     pub fn call_soon(&self, function: impl FnOnce() + 'static) -> Handle {
         let call = CallCell::new(function);
         if !self.core.closed.get() {
@@ -132,7 +139,7 @@ impl LoopHandle {
         self.call_at(self.time().after(delay), function)
     }
 
-    /// Calls `function` when the loop's clock shows `when`.
+    /// Calls `function` when the loop's clock shows `when`; on a closed loop, not at all.
     pub fn call_at(&self, when: Time, function: impl FnOnce() + 'static) -> TimerHandle {
         let core = Rc::clone(&self.core);
         let call =

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::call::CallCell;
 use crate::completion::{Completes, Completion, Status, Waiter};
 use crate::core::Core;
 use crate::error::{Error, InvalidState, Result};
@@ -119,7 +120,8 @@ where
     }
 
     fn tell_end(&self, function: Box<dyn FnOnce()>) {
-        self.completion.tell(&self.header.core, Waiter::Call(function));
+        let call = Waiter::Call(Box::new(move || Some(CallCell::new(function))));
+        self.completion.tell(&self.header.core, call);
     }
 
     fn body(&self) -> &'static str {
@@ -309,8 +311,11 @@ impl<T: 'static> Task<T> {
 
     /// Has `function` called, in a later turn, when the task has ended; if it has, in the next.
     pub fn add_done_callback(&self, function: impl FnOnce(&Task<T>) + 'static) -> CallbackId {
-        let task = self.clone();
-        let call = Waiter::Call(Box::new(move || function(&task)));
+        let task = Rc::downgrade(&self.inner);
+        let call = Waiter::Call(Box::new(move || {
+            let task = Task { inner: task.upgrade()? };
+            Some(CallCell::new(move || function(&task)))
+        }));
         CallbackId(self.completion().tell(self.inner.core(), call))
     }
 

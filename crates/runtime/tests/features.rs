@@ -1,11 +1,12 @@
 //! The traits of other crates, and TLS.
 #![cfg(all(feature = "hyper", feature = "tls"))]
 use std::sync::Arc;
+use std::time::Duration;
 
 use boros::net::{TcpListener, TcpStream, UnixStream};
 use boros::tls::rustls::pki_types::PrivatePkcs8KeyDer;
 use boros::tls::rustls::{ClientConfig, RootCertStore, ServerConfig};
-use boros::{HyperIo, Result, create_task, gather, tls};
+use boros::{HyperIo, HyperTimer, Result, create_task, gather, running_loop, tls};
 use futures_util::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -75,6 +76,27 @@ fn hyper_serves_and_fetches() {
             assert_eq!(bodies[0], format!("/{number}: 0 bytes"));
             assert_eq!(bodies[1], format!("/{number}: {} bytes", 20_000 * number));
         }
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn hyper_ends_idle_connections_by_the_clock_of_the_loop() {
+    boros::run_virtual(async {
+        let listener = TcpListener::bind("127.0.0.1", 0).await?;
+        let port = listener.local_addr()?.port();
+        let serving = create_task(async move {
+            let (stream, _) = listener.accept().await?;
+            let mut server = hyper::server::conn::http1::Builder::new();
+            server.timer(HyperTimer).header_read_timeout(Duration::from_secs(30));
+            let ended = server.serve_connection(HyperIo::new(stream), service_fn(answer)).await;
+            Ok(ended.is_err_and(|error| error.is_timeout()))
+        })?;
+        let start = running_loop()?.time();
+        let _silent = TcpStream::connect("127.0.0.1", port).await?;
+        assert!(serving.await?);
+        assert_eq!(running_loop()?.time().since(start).as_secs(), 30);
         Ok(())
     })
     .unwrap();

@@ -4,12 +4,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use boros::sync::{Barrier, BrokenBarrier, Condition, Event, Lock, Queue, QueueError, Semaphore};
-use boros::{Result, Task, create_task, gather, gather_settled, running_loop, sleep, yield_now};
+use boros::{
+    Result, Task, create_task, gather, gather_settled, running_loop, sleep, timeout, yield_now,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn virtually<T: 'static>(future: impl Future<Output = Result<T>> + 'static) -> T {
-    boros::run_virtual(future).expect("it ends well")
+    // Whoever waits for ever fails, rather than hang.
+    boros::run_virtual(timeout(Duration::from_secs(1 << 30), future)).expect("it ends well")
 }
 
 /// Seconds of the loop's clock since it began.
