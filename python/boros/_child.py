@@ -38,6 +38,8 @@ class ChildTransport(BaseSubprocessTransport):
     _loop: Processes
     #: The process descriptor, while it is watched; else -1.
     _pidfd: int = -1
+    #: The process whose child it is: a fork of that may close what it has got, and no more.
+    _parent: int = -1
 
     def _start(
         self,
@@ -49,6 +51,7 @@ class ChildTransport(BaseSubprocessTransport):
         bufsize: int,
         **kwargs: Any,
     ) -> None:
+        self._parent = os.getpid()
         self._proc = subprocess.Popen(
             args,
             shell=shell,
@@ -161,6 +164,11 @@ class ChildTransport(BaseSubprocessTransport):
 
     def close(self) -> None:
         """Close the pipes and kill the child if it runs. Has no effect the second time."""
+        if os.getpid() != self._parent:
+            self._closed = True
+            self._close_pipes()
+            self._close_pidfd()
+            return
         super().close()
         if self._loop is not None and self._loop.is_closed():
             self._reap()
@@ -169,7 +177,8 @@ class ChildTransport(BaseSubprocessTransport):
         """Leave no zombie and no descriptor behind, where no loop will tell of the child's end."""
         if self._pidfd < 0:
             return
-        if self._proc is not None and self._proc.poll() is None and self._closed:
+        mine = os.getpid() == self._parent
+        if mine and self._closed and self._proc is not None and self._proc.poll() is None:
             waiting = select.poll()
             waiting.register(self._pidfd, select.POLLIN)
             waiting.poll(KILLED_WAIT)

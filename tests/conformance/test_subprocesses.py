@@ -747,6 +747,26 @@ def test_a_child_that_ends_after_its_loop(boros_run):
     assert not is_running(pid)
 
 
+def test_a_fork_does_not_touch_its_parents_children(boros_run):
+    async def main():
+        process = await blocked(stdin=PIPE)
+        # As held by a thread that waits, which the fork does not have.
+        with process._transport.get_extra_info("subprocess")._waitpid_lock:
+            fork = os.fork()
+            if not fork:
+                try:
+                    process._transport.close()
+                    os._exit(0)
+                finally:
+                    os._exit(1)
+        assert os.waitpid(fork, 0)[1] == 0
+        assert os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        process.kill()
+        assert await process.wait() == -signal.SIGKILL
+
+    boros_run(main())
+
+
 def test_debug_mode_logs_what_is_run(run, caplog):
     async def main():
         process = await asyncio.create_subprocess_exec("true", "secret", stdin=PIPE, stderr=STDOUT)
