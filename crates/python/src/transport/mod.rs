@@ -11,6 +11,7 @@ mod listener;
 mod pipe;
 mod pipe_read;
 mod pipe_write;
+mod pipe_write_face;
 mod read;
 mod stream;
 mod streams;

@@ -99,7 +99,7 @@ pub(super) struct Pipe {
     pub(super) extra: Slot<PyDict>,
     pub(super) fd: RawFd,
     pub(super) kind: Kind,
-    /// Also what the descriptor was opened for: to write only.
+    /// Whether the descriptor was opened to write only.
     pub(super) is_write_only: bool,
     pub(super) state: GilCell<State>,
 }
