@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from boros import _tasks
 from boros._boros import Loop, install_scheduling
 from boros._connections import Connections
+from boros._datagrams import Datagrams
 from boros._executor import Executor
 from boros._reports import Reports
 from boros._signals import Signals
@@ -29,7 +30,16 @@ _T = TypeVar("_T")
 _tasks.install()
 
 
-class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.AbstractEventLoop):
+class EventLoop(
+    Connections,
+    Datagrams,
+    Sockets,
+    Signals,
+    Executor,
+    Reports,
+    Loop,
+    asyncio.AbstractEventLoop,
+):
     """An asyncio event loop whose scheduler, futures, tasks and transports are native.
 
     It may be subclassed. One thread uses it at a time; only :meth:`call_soon_threadsafe`,

@@ -824,7 +824,6 @@ def check_arguments(run, method, error, message, arguments):
         ("start_tls", {"transport": None, "protocol": None, "sslcontext": None}),
         ("sendfile", {"transport": None, "file": None}),
         ("sock_sendfile", {"sock": None, "file": None}),
-        ("create_datagram_endpoint", {"protocol_factory": Recorder, "local_addr": (LOCAL, 0)}),
         ("connect_read_pipe", {"protocol_factory": Recorder, "pipe": None}),
         ("connect_write_pipe", {"protocol_factory": Recorder, "pipe": None}),
         ("subprocess_shell", {"protocol_factory": Recorder, "cmd": "true", "stdin": None}),

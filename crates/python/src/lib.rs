@@ -36,6 +36,7 @@ fn _boros(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<handle::Handle>()?;
     m.add_class::<handle::TimerHandle>()?;
     m.add_class::<transport::StreamTransport>()?;
+    m.add_class::<transport::DatagramTransport>()?;
     m.add_class::<transport::Listener>()?;
     m.add_function(wrap_pyfunction!(task::pending_tasks, m)?)?;
     scheduler::register(m)?;
@@ -47,6 +48,7 @@ fn _boros(m: &Bound<'_, PyModule>) -> PyResult<()> {
     pool::install::<handle::Handle>(m.py());
     pool::install::<handle::TimerHandle>(m.py());
     finalizer::install_with_dealloc::<transport::StreamTransport>(m.py())?;
+    finalizer::install_with_dealloc::<transport::DatagramTransport>(m.py())?;
     future_iter::install_slots(m.py());
     scheduling::register(m)
 }

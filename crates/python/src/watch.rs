@@ -81,7 +81,7 @@ pub(crate) fn retire(py: Python<'_>, target: Option<Target>) -> PyResult<()> {
     match target {
         Some(Target::Handle(handle)) => Handle::cancel_once(handle.bind(py)).map(drop),
         // They look for themselves whether they are still wanted.
-        Some(Target::Stream(_) | Target::Listener(_)) | None => Ok(()),
+        Some(Target::Stream(_) | Target::Datagram(_) | Target::Listener(_)) | None => Ok(()),
     }
 }
 

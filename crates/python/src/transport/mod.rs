@@ -4,7 +4,10 @@
 //! [`streams::Streams`]. Semantics: CPython's `Lib/asyncio/selector_events.py` and `transports.py`.
 
 mod address;
+mod datagram;
+mod endpoint;
 mod face;
+mod flow;
 mod info;
 mod listener;
 mod read;
@@ -13,6 +16,9 @@ mod streams;
 mod write;
 mod write_buffer;
 
+pub(crate) use datagram::{
+    DatagramTransport, read_ready as datagram_read_ready, write_ready as datagram_write_ready,
+};
 pub(crate) use listener::Listener;
 pub(crate) use read::read_ready;
 pub(crate) use stream::StreamTransport;

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
 use super::StreamTransport;
+use super::endpoint::Endpoint;
 use super::streams::MAX_READ;
 use crate::asyncio;
 use crate::context::run_in;
