@@ -34,7 +34,8 @@ _EXPECTED = "A datagram socket" if sys.version_info >= (3, 13) else "A UDP Socke
 class Datagrams(Part):
     """The method that makes datagram endpoints."""
 
-    async def create_datagram_endpoint(
+    # The interpreter has no `reuse_address` since 3.11, whatever its stubs say.
+    async def create_datagram_endpoint(  # type: ignore[override]
         self,
         protocol_factory: Callable[[], _ProtocolT],
         local_addr: _Address | None = None,
