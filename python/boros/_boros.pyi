@@ -1,8 +1,7 @@
 """The native module: event loop, futures, tasks, handles, transports, and the scheduler.
 
-Objects of ``Future``, ``Task``, ``Handle``, ``TimerHandle`` and ``StreamTransport`` are instances of
-asyncio's classes of that name by their ``__class__``, as ``isinstance`` sees it; for a type checker that is
-inheritance.
+Objects of ``Future``, ``Task``, ``Handle``, ``TimerHandle`` and of the transports are instances of
+asyncio's classes by their ``__class__``, as ``isinstance`` sees it; for a type checker that is inheritance.
 """
 
 import asyncio

@@ -246,7 +246,7 @@ impl DatagramTransport {
     fn close_gracefully(this: &Bound<'_, Self>) -> PyResult<()> {
         let Some(drained) = this.get().state.with(this.py(), |state| {
             let was = std::mem::replace(&mut state.closing, true);
-            (!was).then(|| state.open && state.lost == 0 && state.queue.is_empty())
+            (!was).then_some(state.open && state.lost == 0 && state.queue.is_empty())
         }) else {
             return Ok(());
         };
