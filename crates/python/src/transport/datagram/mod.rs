@@ -16,7 +16,7 @@ use boros::reactor::Direction;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use pyo3::{ffi, intern};
-use rustix::net::{AddressFamily, getpeername, getsockname};
+use rustix::net::{AddressFamily, SocketAddrAny, getpeername, getsockname};
 
 pub(crate) use receive::read_ready;
 pub(crate) use send::write_ready;
@@ -66,7 +66,7 @@ struct State {
     size: usize,
     flow: Flow,
     /// Where the last datagram came from: answers go there.
-    sender: Option<SocketAddr>,
+    sender: Option<SocketAddrAny>,
     burst: Burst,
     /// 0 while the transport stands; then the sends since that were dropped, plus one.
     lost: usize,

@@ -48,12 +48,10 @@ impl Burst {
         1
     }
 
-    /// All `asked` were there.
+    /// All `asked` were there, more than one.
     fn filled(&mut self, asked: u32) {
-        if asked > 1 {
-            self.size = (asked * 2).min(MOST);
-            self.patience = 0;
-        }
+        self.size = (asked * 2).min(MOST);
+        self.patience = 0;
     }
 
     /// No more than `count` were there.
@@ -98,7 +96,9 @@ fn receive_all(this: &Bound<'_, DatagramTransport>) -> PyResult<()> {
             }
         }
     }
-    state.with(py, |state| state.burst.filled(asked));
+    if asked > 1 {
+        state.with(py, |state| state.burst.filled(asked));
+    }
     Ok(())
 }
 
@@ -113,51 +113,66 @@ enum Received<'py> {
     Broken(PyErr),
 }
 
+/// What the system has for us.
+enum Raw<'py> {
+    Datagram(Bound<'py, PyBytes>, Origin),
+    Failed(Errno),
+    Unwanted,
+    /// The `socket` module has to be asked.
+    Foreign,
+}
+
+/// Where a datagram came from.
+enum Origin {
+    /// From where the last one did.
+    Same,
+    Other(Option<SocketAddrAny>),
+}
+
 fn receive<'py>(this: &Bound<'py, DatagramTransport>) -> PyResult<Received<'py>> {
     let py = this.py();
     let transport = this.get();
     let Some(event_loop) = transport.event_loop.get(py) else { return Ok(Received::Unwanted) };
-    let (wanted, native) =
-        transport.state.with(py, |state| (state.reading && state.lost == 0, state.is_native()));
-    if !wanted {
-        return Ok(Received::Unwanted);
-    }
-    if !native {
-        return receive_by_socket(this);
-    }
     let streams = event_loop.get().streams();
-    match transport.state.with(py, |state| receive_bytes(py, state, streams)) {
-        Ok((data, from)) => Ok(Received::Datagram(data.into_any(), transport.sender(py, from)?)),
-        Err(Errno::AGAIN) => Ok(Received::Nothing),
+    match transport.state.with(py, |state| receive_native(py, state, streams)) {
+        Raw::Datagram(data, origin) => {
+            Ok(Received::Datagram(data.into_any(), transport.sender(py, origin)?))
+        }
+        Raw::Failed(Errno::AGAIN) => Ok(Received::Nothing),
         // No memory for the datagram, which is gone.
-        Err(Errno::NOMEM) if PyErr::occurred(py) => Ok(Received::Broken(PyErr::fetch(py))),
-        Err(error) => Ok(Received::Failed(os_error(py, error.raw_os_error()))),
+        Raw::Failed(Errno::NOMEM) if PyErr::occurred(py) => Ok(Received::Broken(PyErr::fetch(py))),
+        Raw::Failed(error) => Ok(Received::Failed(os_error(py, error.raw_os_error()))),
+        Raw::Unwanted => Ok(Received::Unwanted),
+        Raw::Foreign => receive_by_socket(this),
     }
 }
 
-fn receive_bytes<'py>(
-    py: Python<'py>,
-    state: &State,
-    streams: &Streams,
-) -> Result<(Bound<'py, PyBytes>, Option<SocketAddrAny>), Errno> {
-    let fd = state.descriptor().ok_or(Errno::AGAIN)?;
+fn receive_native<'py>(py: Python<'py>, state: &State, streams: &Streams) -> Raw<'py> {
+    let Some(fd) = state.descriptor().filter(|_| state.reading && state.lost == 0) else {
+        return Raw::Unwanted;
+    };
+    if !state.is_native() {
+        return Raw::Foreign;
+    }
     streams.scratch(py, |scratch| {
         let (count, from) = loop {
             // Never blocks, also where the program has made the socket blocking.
             match recvfrom(fd, &mut *scratch, RecvFlags::DONTWAIT) {
                 Err(Errno::INTR) => {}
                 Ok((_, count, from)) => break (count, from),
-                Err(error) => return Err(error),
+                Err(error) => return Raw::Failed(error),
             }
         };
         // SAFETY: the GIL is held, and the first `count` bytes are initialised. Making a `bytes` object runs no
         // Python code; it is a new reference, or NULL with an exception set.
-        unsafe {
+        let data = unsafe {
             let data =
                 ffi::PyBytes_FromStringAndSize(scratch.as_ptr().cast(), count as ffi::Py_ssize_t);
-            let data = Bound::from_owned_ptr_or_opt(py, data).ok_or(Errno::NOMEM)?;
-            Ok((data.cast_into_unchecked(), from))
-        }
+            Bound::from_owned_ptr_or_opt(py, data).map(|data| data.cast_into_unchecked())
+        };
+        let Some(data) = data else { return Raw::Failed(Errno::NOMEM) };
+        let is_same = from.is_some() && from == state.sender;
+        Raw::Datagram(data, if is_same { Origin::Same } else { Origin::Other(from) })
     })
 }
 
@@ -185,23 +200,23 @@ pub(super) fn must_wait(py: Python<'_>, error: &PyErr) -> bool {
 
 impl DatagramTransport {
     /// The Python value of a datagram's origin: the same object for the next one from there.
-    fn sender<'py>(
-        &self,
-        py: Python<'py>,
-        from: Option<SocketAddrAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let Some(from) = from else { return Ok(py.None().into_bound(py)) };
-        let Ok(from) = SocketAddr::try_from(from.clone()) else {
+    fn sender<'py>(&self, py: Python<'py>, origin: Origin) -> PyResult<Bound<'py, PyAny>> {
+        let from = match origin {
+            Origin::Same => {
+                // Empty only if the collector has been here.
+                return Ok(self.sender.get(py).unwrap_or_else(|| py.None().into_bound(py)));
+            }
+            Origin::Other(None) => return Ok(py.None().into_bound(py)),
+            Origin::Other(Some(from)) => from,
+        };
+        let Ok(parsed) = SocketAddr::try_from(from.clone()) else {
             return address::any(py, from);
         };
-        if self.state.with(py, |state| state.sender) == Some(from)
-            && let Some(sender) = self.sender.get(py)
-        {
-            return Ok(sender);
-        }
-        let sender = address::inet(py, from)?;
-        self.sender.set(py, Some(sender.clone().unbind()));
+        let sender = address::inet(py, parsed)?;
+        // In this order: what goes with the old value may run code that sends or receives.
+        let old = self.sender.replace(py, Some(sender.clone().unbind()));
         self.state.with(py, |state| state.sender = Some(from));
+        drop(old);
         Ok(sender)
     }
 }

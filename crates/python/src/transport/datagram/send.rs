@@ -47,6 +47,18 @@ pub(super) fn sendto(
     data: &Bound<'_, PyAny>,
     address: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<()> {
+    if let Ok(piece) = data.cast_exact::<PyBytes>() {
+        match send_quickly(this, piece, address) {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(Errno::AGAIN)) | None => {}
+            Some(Err(error)) => {
+                return DatagramTransport::tell_error(
+                    this,
+                    os_error(this.py(), error.raw_os_error()),
+                );
+            }
+        }
+    }
     check_data(data)?;
     if cfg!(not(Py_3_13)) && data.is_empty()? {
         return Ok(());
@@ -108,6 +120,50 @@ pub(super) fn sendto(
     pause_protocol(this)
 }
 
+/// Sends what takes no thought: to the peer, or back to where the last datagram came from. None for the rest.
+fn send_quickly(
+    this: &Bound<'_, DatagramTransport>,
+    piece: &Bound<'_, PyBytes>,
+    address: Option<&Bound<'_, PyAny>>,
+) -> Option<Result<(), Errno>> {
+    let (py, transport) = (this.py(), this.get());
+    let data = piece.as_bytes();
+    if data.is_empty() {
+        return None;
+    }
+    // Whether it is the only address that may be sent to takes a comparison.
+    if let Some(address) = address
+        && transport.address.is_some(py)
+        && !transport.address.holds(address)
+    {
+        return None;
+    }
+    transport.state.with(py, |state| {
+        if state.lost > 0 || !state.queue.is_empty() {
+            return None;
+        }
+        let fd = state.descriptor()?;
+        if state.connected {
+            return Some(patiently(|| send(fd, data, FLAGS)));
+        }
+        let sender = state
+            .sender
+            .as_ref()
+            .filter(|_| address.is_some_and(|address| transport.sender.holds(address)))?;
+        Some(patiently(|| send_to(fd, data, FLAGS, sender)))
+    })
+}
+
+/// Repeats a system call that a signal interrupts.
+fn patiently(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<(), Errno> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            other => return other.map(drop),
+        }
+    }
+}
+
 impl Datagram {
     fn counts_for(&self, py: Python<'_>) -> usize {
         self.data.as_bytes(py).len() + HEADER
@@ -116,17 +172,11 @@ impl Datagram {
 
 impl DatagramTransport {
     fn destination(&self, py: Python<'_>, address: Option<&Bound<'_, PyAny>>) -> Destination {
-        let (connected, family, sender) =
-            self.state.with(py, |state| (state.connected, state.family, state.sender));
+        let (connected, family) = self.state.with(py, |state| (state.connected, state.family));
         if connected {
             return Destination::Peer;
         }
         let Some(address) = address else { return Destination::Other(py.None()) };
-        if let Some(sender) = sender
-            && self.sender.holds(address)
-        {
-            return Destination::Internet(sender);
-        }
         let parsed = match family {
             Some(AddressFamily::INET) => address::parse(address, false),
             Some(AddressFamily::INET6) => address::parse(address, true),
@@ -166,16 +216,10 @@ fn attempt(
 
 fn send_native(state: &State, data: &[u8], to: &Destination) -> Result<(), Errno> {
     let Some(fd) = state.descriptor() else { return Ok(()) };
-    loop {
-        let result = match to {
-            Destination::Internet(address) => send_to(fd, data, FLAGS, address),
-            Destination::Peer | Destination::Other(_) => send(fd, data, FLAGS),
-        };
-        match result {
-            Err(Errno::INTR) => {}
-            other => return other.map(drop),
-        }
-    }
+    patiently(|| match to {
+        Destination::Internet(address) => send_to(fd, data, FLAGS, address),
+        Destination::Peer | Destination::Other(_) => send(fd, data, FLAGS),
+    })
 }
 
 /// Sends what waits, since the system has room again.
