@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections.abc
+import contextlib
 import functools
 import os
 import socket
@@ -198,7 +199,8 @@ class Connections(Part):
             waiter = self.create_future()
             transport = self._make_socket_transport(sock, protocol, waiter)
         except BaseException:
-            if close_on_error:
+            # From 3.14 on also a socket that was passed in: nobody else is left to close it.
+            if close_on_error or sys.version_info >= (3, 14):
                 sock.close()
             raise
         try:
@@ -267,7 +269,9 @@ class Connections(Part):
             return sock
         except BaseException as failure:
             if sock is not None:
-                sock.close()
+                # What went wrong before is what there is to tell.
+                with contextlib.suppress(OSError):
+                    sock.close()
             if isinstance(failure, OSError):
                 failures.append(failure)
             raise
@@ -565,6 +569,8 @@ def check_unix_stream(sock: socket.socket) -> None:
 
 def combined(failures: list[OSError], as_group: bool) -> Exception:
     """The exception that stands for all the failed attempts to connect."""
+    if not failures:
+        return TimeoutError("create_connection failed")
     if as_group:
         return ExceptionGroup("create_connection failed", failures)
     texts = [str(failure) for failure in failures]

@@ -13,6 +13,8 @@ pub(crate) struct Asyncio {
     pub(crate) task_class: Py<PyType>,
     pub(crate) handle_class: Py<PyType>,
     pub(crate) timer_handle_class: Py<PyType>,
+    /// Where the interpreter has it: from 3.14 on.
+    pub(crate) thread_safe_handle_class: Option<Py<PyType>>,
     pub(crate) transport_class: Py<PyType>,
     /// Both `Transport` and `DatagramTransport`, as asyncio's own datagram transports are.
     pub(crate) datagram_transport_class: Py<PyType>,
@@ -56,6 +58,11 @@ impl Asyncio {
             task_class: class("Task")?,
             handle_class: class("Handle")?,
             timer_handle_class: class("TimerHandle")?,
+            thread_safe_handle_class: py
+                .import("asyncio.events")?
+                .getattr_opt("_ThreadSafeHandle")?
+                .map(|class| class.cast_into::<PyType>().map(Bound::unbind))
+                .transpose()?,
             transport_class: class("Transport")?,
             datagram_transport_class: datagram_transport_class(&asyncio)?,
             buffered_protocol_class: class("BufferedProtocol")?,

@@ -12,6 +12,7 @@ use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
 use crate::future::Future;
 use crate::handle::{Handle, TimerHandle};
+use crate::parking;
 use crate::step;
 use crate::task::Task;
 use crate::transport::{self, DatagramTransport, Listener, StreamTransport};
@@ -79,6 +80,11 @@ impl Kinds for PyKinds {
     type Job = Job;
     type Target = Target;
     type Timer = Py<TimerHandle>;
+    type Remote = Job;
+
+    fn received(job: Job) -> Job {
+        job
+    }
 
     fn ready(target: &Target, _fd: RawFd, direction: Direction, _readiness: Readiness) -> Job {
         // SAFETY: the engine is only ever lent with the GIL held, see `GilCell`.
@@ -187,7 +193,14 @@ impl Job {
             Job::Callback { function, context, future } => {
                 let (function, context, future) =
                     (function.into_bound(py), context.into_bound(py), future.into_bound(py));
-                match run_in(&context, || function.call1((&future,))) {
+                // SAFETY: the GIL is held and the objects are owned here; the result is a new reference or NULL
+                // with an exception set.
+                let result = run_in(&context, || unsafe {
+                    let args = [future.as_ptr()];
+                    let result = parking::vectorcall(function.as_ptr(), args.as_ptr(), args.len());
+                    Bound::from_owned_ptr_or_err(py, result)
+                });
+                match result {
                     Ok(_) => Ok(()),
                     Err(error) => {
                         let args = PyTuple::new(py, [future])?.unbind();
