@@ -12,7 +12,7 @@ import loops
 import memory
 from registry import CASES, Stopwatch
 
-AREAS = ("scheduling", "timers", "tasks", "futures", "threads", "connections")
+AREAS = ("scheduling", "timers", "tasks", "futures", "threads", "connections", "datagrams")
 
 
 def load_cases() -> None:

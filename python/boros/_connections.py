@@ -518,16 +518,6 @@ class Connections(Part):
         """Raise :exc:`NotImplementedError`: boros cannot send files yet."""
         raise NotImplementedError("boros does not support sendfile() yet")
 
-    async def create_datagram_endpoint(
-        self,
-        protocol_factory: Callable[[], _ProtocolT],
-        local_addr: tuple[str, int] | str | None = None,
-        remote_addr: tuple[str, int] | str | None = None,
-        **options: Any,
-    ) -> tuple[asyncio.DatagramTransport, _ProtocolT]:
-        """Raise :exc:`NotImplementedError`: boros has no datagram transports yet."""
-        raise NotImplementedError("boros does not support datagram endpoints yet")
-
 
 # Checks
 

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from boros import _process, _tasks
 from boros._boros import Loop, install_scheduling
 from boros._connections import Connections
+from boros._datagrams import Datagrams
 from boros._executor import Executor
 from boros._processes import Processes
 from boros._reports import Reports
@@ -31,7 +32,15 @@ _tasks.install()
 
 
 class EventLoop(
-    Connections, Processes, Sockets, Signals, Executor, Reports, Loop, asyncio.AbstractEventLoop
+    Connections,
+    Datagrams,
+    Processes,
+    Sockets,
+    Signals,
+    Executor,
+    Reports,
+    Loop,
+    asyncio.AbstractEventLoop,
 ):
     """An asyncio event loop whose scheduler, futures, tasks and transports are native.
 

@@ -824,7 +824,6 @@ def check_arguments(run, method, error, message, arguments):
         ("start_tls", {"transport": None, "protocol": None, "sslcontext": None}),
         ("sendfile", {"transport": None, "file": None}),
         ("sock_sendfile", {"sock": None, "file": None}),
-        ("create_datagram_endpoint", {"protocol_factory": Recorder, "local_addr": (LOCAL, 0)}),
     ],
 )
 def test_what_boros_cannot_do_yet_says_so(boros_run, method, arguments):

@@ -68,13 +68,6 @@ LATER_TESTS = (
         ),
     ),
     Later(
-        "UDP",
-        (
-            "test_events.*EventLoopTests.test_*datagram*",
-            "test_base_events.BaseEventLoopWithSelectorTests.test_create_datagram_endpoint_*",
-        ),
-    ),
-    Later(
         "sendfile",
         (
             "test_base_events.BaseLoopSockSendfileTests.*",

@@ -3,7 +3,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyTuple, PyType};
+use pyo3::types::{PyDict, PyTuple, PyType};
 
 /// Objects of the modules `asyncio` and `_asyncio`.
 pub(crate) struct Asyncio {
@@ -17,6 +17,8 @@ pub(crate) struct Asyncio {
     pub(crate) thread_safe_handle_class: Option<Py<PyType>>,
     pub(crate) transport_class: Py<PyType>,
     pub(crate) read_transport_class: Py<PyType>,
+    /// Both `Transport` and `DatagramTransport`, as asyncio's own datagram transports are.
+    pub(crate) datagram_transport_class: Py<PyType>,
     pub(crate) buffered_protocol_class: Py<PyType>,
     pub(crate) iscoroutine: Py<PyAny>,
     /// The module `asyncio.events`: its functions are looked up at each use, since programs replace them.
@@ -64,6 +66,7 @@ impl Asyncio {
                 .transpose()?,
             transport_class: class("Transport")?,
             read_transport_class: class("ReadTransport")?,
+            datagram_transport_class: datagram_transport_class(&asyncio)?,
             buffered_protocol_class: class("BufferedProtocol")?,
             iscoroutine: function("asyncio.coroutines", "iscoroutine")?,
             events: py.import("asyncio.events")?.unbind(),
@@ -79,6 +82,17 @@ impl Asyncio {
             current_tasks: function("asyncio.tasks", "_swap_current_task")?,
         })
     }
+}
+
+/// A class that is all that a datagram transport is expected to be an instance of.
+fn datagram_transport_class(asyncio: &Bound<'_, PyModule>) -> PyResult<Py<PyType>> {
+    let py = asyncio.py();
+    let bases = (asyncio.getattr("Transport")?, asyncio.getattr("DatagramTransport")?);
+    let namespace = PyDict::new(py);
+    namespace.set_item("__module__", "boros._boros")?;
+    namespace.set_item("__slots__", PyTuple::empty(py))?;
+    let class = py.get_type::<PyType>().call1(("DatagramTransport", bases, namespace))?;
+    Ok(class.cast_into::<PyType>()?.unbind())
 }
 
 /// The stack of the Python caller, as debug mode keeps it with what it creates.
@@ -134,7 +148,6 @@ pub(crate) fn swap_current_task<'py>(
     }
     #[cfg(not(Py_3_14))]
     {
-        use pyo3::types::PyDict;
         let tasks = current.cast::<PyDict>()?;
         let before = tasks.get_item(event_loop)?;
         match task {
@@ -174,7 +187,7 @@ pub(crate) fn format_callback(
     debug: bool,
 ) -> PyResult<String> {
     let format = Asyncio::get(py)?.format_callback_source.bind(py);
-    let kwargs = pyo3::types::PyDict::new(py);
+    let kwargs = PyDict::new(py);
     if cfg!(Py_3_13) {
         kwargs.set_item("debug", debug)?;
     }
@@ -184,7 +197,7 @@ pub(crate) fn format_callback(
 /// Hands `context` to the loop's exception handler.
 pub(crate) fn call_exception_handler(
     event_loop: &Bound<'_, PyAny>,
-    context: &Bound<'_, pyo3::types::PyDict>,
+    context: &Bound<'_, PyDict>,
 ) -> PyResult<()> {
     event_loop.call_method1(intern!(event_loop.py(), "call_exception_handler"), (context,))?;
     Ok(())

@@ -15,7 +15,7 @@ use crate::handle::{Handle, TimerHandle};
 use crate::parking;
 use crate::step;
 use crate::task::Task;
-use crate::transport::{self, Listener, PipeEnd, StreamTransport};
+use crate::transport::{self, DatagramTransport, Listener, PipeEnd, StreamTransport};
 
 /// One thing to run.
 pub(crate) enum Job {
@@ -35,6 +35,8 @@ pub(crate) enum Job {
     Connected { transport: Py<StreamTransport>, made: Py<PyAny>, waiter: Option<Py<PyAny>> },
     /// Tell a protocol that its connection is gone, and why.
     ConnectionLost { transport: Py<StreamTransport>, error: Option<Py<PyAny>>, context: Py<PyAny> },
+    /// Tell a datagram transport that its socket can be read or written.
+    Datagram { transport: Py<DatagramTransport>, direction: Direction },
     /// Accept what connections wait.
     Accept(Py<Listener>),
     /// Tell a transport that its pipe is ready.
@@ -47,6 +49,8 @@ pub(crate) enum Target {
     Handle(Py<Handle>),
     /// A connection.
     Stream(Py<StreamTransport>),
+    /// A datagram socket.
+    Datagram(Py<DatagramTransport>),
     /// A listening socket.
     Listener(Py<Listener>),
     /// A pipe.
@@ -58,15 +62,17 @@ impl Target {
         match self {
             Target::Handle(handle) => visit.call(handle),
             Target::Stream(transport) => visit.call(transport),
+            Target::Datagram(transport) => visit.call(transport),
             Target::Listener(listener) => visit.call(listener),
             Target::Pipe(end) => end.traverse(visit),
         }
     }
 
     /// The transport, if one waits.
-    pub(crate) fn as_stream(&self, py: Python<'_>) -> Option<Py<StreamTransport>> {
+    pub(crate) fn as_transport(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         match self {
-            Target::Stream(transport) => Some(transport.clone_ref(py)),
+            Target::Stream(transport) => Some(transport.clone_ref(py).into_any()),
+            Target::Datagram(transport) => Some(transport.clone_ref(py).into_any()),
             Target::Handle(_) | Target::Listener(_) | Target::Pipe(_) => None,
         }
     }
@@ -96,6 +102,9 @@ impl Kinds for PyKinds {
                     Direction::Read => Job::Readable(transport),
                     Direction::Write => Job::Writable(transport),
                 }
+            }
+            Target::Datagram(transport) => {
+                Job::Datagram { transport: transport.clone_ref(py), direction }
             }
             Target::Listener(listener) => Job::Accept(listener.clone_ref(py)),
             Target::Pipe(end) => Job::Pipe(end.clone_ref(py), direction),
@@ -172,6 +181,16 @@ impl Job {
                     Err(error) => Handle::failed(self.as_handle(event_loop)?.bind(py), error),
                 }
             }
+            Job::Datagram { transport, direction } => {
+                let transport = transport.into_bound(py);
+                let (result, method) = match direction {
+                    Direction::Read => (transport::datagram_read_ready(&transport), "_read_ready"),
+                    Direction::Write => {
+                        (transport::datagram_write_ready(&transport), "_sendto_ready")
+                    }
+                };
+                result.or_else(|error| failed(event_loop, &transport, method, error))
+            }
             Job::Accept(listener) => {
                 let listener = listener.into_bound(py);
                 Listener::accept_ready(&listener)
@@ -232,6 +251,9 @@ impl Job {
                 error: error.as_ref().map(|error| error.clone_ref(py)),
                 context: context.clone_ref(py),
             },
+            Job::Datagram { transport, direction } => {
+                Job::Datagram { transport: transport.clone_ref(py), direction: *direction }
+            }
             Job::Accept(listener) => Job::Accept(listener.clone_ref(py)),
             Job::Pipe(end, direction) => Job::Pipe(end.clone_ref(py), *direction),
         }
@@ -261,6 +283,7 @@ impl Job {
                 visit.call(error)?;
                 visit.call(context)
             }
+            Job::Datagram { transport, .. } => visit.call(transport),
             Job::Accept(listener) => visit.call(listener),
             Job::Pipe(end, _) => end.traverse(visit),
         }
@@ -280,6 +303,12 @@ impl Job {
             ),
             Job::Readable(transport) => bound_method(transport.bind(py), "_read_ready")?,
             Job::Writable(transport) => bound_method(transport.bind(py), "_write_ready")?,
+            Job::Datagram { transport, direction: Direction::Read } => {
+                bound_method(transport.bind(py), "_read_ready")?
+            }
+            Job::Datagram { transport, direction: Direction::Write } => {
+                bound_method(transport.bind(py), "_sendto_ready")?
+            }
             Job::Accept(listener) => bound_method(listener.bind(py), "_accept_ready")?,
             Job::Pipe(end, direction) => {
                 bound_method(&end.as_any(py), PipeEnd::method(*direction))?

@@ -38,6 +38,7 @@ fn _boros(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<handle::Handle>()?;
     m.add_class::<handle::TimerHandle>()?;
     m.add_class::<transport::StreamTransport>()?;
+    m.add_class::<transport::DatagramTransport>()?;
     m.add_class::<transport::Listener>()?;
     m.add_class::<transport::ReadPipeTransport>()?;
     m.add_class::<transport::WritePipeTransport>()?;
@@ -54,6 +55,7 @@ fn _boros(m: &Bound<'_, PyModule>) -> PyResult<()> {
     finalizer::install_with_dealloc::<transport::StreamTransport>(m.py())?;
     finalizer::install_with_dealloc::<transport::ReadPipeTransport>(m.py())?;
     finalizer::install_with_dealloc::<transport::WritePipeTransport>(m.py())?;
+    finalizer::install_with_dealloc::<transport::DatagramTransport>(m.py())?;
     future_iter::install_slots(m.py());
     scheduling::register(m)
 }

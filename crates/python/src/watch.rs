@@ -88,7 +88,8 @@ pub(crate) fn retire(py: Python<'_>, target: Option<Target>) -> PyResult<()> {
     match target {
         Some(Target::Handle(handle)) => Handle::cancel_once(handle.bind(py)).map(drop),
         // They look for themselves whether they are still wanted.
-        Some(Target::Stream(_) | Target::Listener(_) | Target::Pipe(_)) | None => Ok(()),
+        Some(Target::Stream(_) | Target::Datagram(_) | Target::Listener(_) | Target::Pipe(_))
+        | None => Ok(()),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Addresses as the `socket` module shows them.
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
 use pyo3::{IntoPyObjectExt, ffi};
 use rustix::net::{SocketAddrAny, SocketAddrUnix};
 
@@ -15,6 +15,34 @@ pub(super) fn inet<'py>(py: Python<'py>, address: SocketAddr) -> PyResult<Bound<
                 .into_bound_py_any(py)
         }
     }
+}
+
+/// The Internet address that a Python value means, if that takes no look-up: a tuple of a numeric host and a
+/// port, and for IPv6 perhaps a flow label of 0 and a zone's number. None for anything else, right or wrong.
+pub(super) fn parse(value: &Bound<'_, PyAny>, is_v6: bool) -> Option<SocketAddr> {
+    let tuple = value.cast_exact::<PyTuple>().ok()?;
+    let (host, port) = (tuple.get_item(0).ok()?, tuple.get_item(1).ok()?);
+    let host = host.cast_exact::<PyString>().ok()?.to_str().ok()?;
+    let port = number(&port)?;
+    if !is_v6 {
+        let ip: Ipv4Addr = host.parse().ok()?;
+        return (tuple.len() == 2).then(|| SocketAddrV4::new(ip, port).into());
+    }
+    let ip: Ipv6Addr = host.parse().ok()?;
+    let scope = match tuple.len() {
+        2 => 0,
+        3 | 4 if number::<u32>(&tuple.get_item(2).ok()?)? != 0 => return None,
+        3 => 0,
+        4 => number(&tuple.get_item(3).ok()?)?,
+        _ => return None,
+    };
+    Some(SocketAddrV6::new(ip, port, 0, scope).into())
+}
+
+/// The value of an exact `int` in range.
+fn number<T: TryFrom<i64>>(value: &Bound<'_, PyAny>) -> Option<T> {
+    let value: i64 = value.cast_exact::<PyInt>().ok()?.extract().ok()?;
+    T::try_from(value).ok()
 }
 
 /// The Python value of any address; None for a family that a stream transport never meets.

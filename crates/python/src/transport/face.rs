@@ -1,11 +1,12 @@
 //! The methods of a stream transport that programs call.
 use boros::reactor::Direction;
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
-use super::stream::{self, HIGH_WATER, Source, StreamTransport};
+use super::endpoint::{Endpoint, Shown};
+use super::flow::Flow;
+use super::stream::{self, Source, StreamTransport};
 use super::{read, write};
 use crate::asyncio::Asyncio;
 use crate::context::copy_current;
@@ -117,18 +118,18 @@ impl StreamTransport {
         high: Option<isize>,
         low: Option<isize>,
     ) -> PyResult<()> {
-        let (low, high) = buffer_limits(high, low)?;
+        let (high, low) = Flow::limits(high, low)?;
         write::flush(this)?;
         this.get().state.with(this.py(), |state| {
-            state.high = high;
-            state.low = low;
+            state.flow.high = high;
+            state.flow.low = low;
         });
         write::pause_protocol(this)
     }
 
     /// The limits ``(low, high)`` in bytes.
     fn get_write_buffer_limits(&self, py: Python<'_>) -> (usize, usize) {
-        self.state.with(py, |state| (state.low, state.high))
+        self.state.with(py, |state| (state.flow.low, state.flow.high))
     }
 
     /// How many bytes the kernel has not taken yet. Gives it what was written in this step first.
@@ -163,24 +164,15 @@ impl StreamTransport {
     }
 
     fn __repr__(this: &Bound<'_, Self>) -> PyResult<String> {
-        let py = this.py();
-        let transport = this.get();
-        let mut text = format!("<{}", this.get_type().name()?);
-        let (open, closing, fd, reading, writing, size) = transport.state.with(py, |state| {
-            let open = state.descriptor().is_some();
-            (open, state.closing, state.fd, state.reading, state.writing, state.buffer.len())
+        let shown = this.get().state.with(this.py(), |state| Shown {
+            open: state.descriptor().is_some(),
+            closing: state.closing,
+            fd: state.fd,
+            reading: state.reading,
+            writing: state.writing,
+            size: state.buffer.len(),
         });
-        if !open {
-            text += " closed";
-        } else if closing {
-            text += " closing";
-        }
-        text += &format!(" fd={fd}");
-        let polls = |is: bool| if is { "polling" } else { "idle" };
-        if transport.event_loop.get(py).is_some_and(|event_loop| !event_loop.get().is_closed()) {
-            text += &format!(" read={} write=<{}, bufsize={size}>", polls(reading), polls(writing));
-        }
-        Ok(text + ">")
+        shown.text(this)
     }
 
     /// What ``isinstance`` falls back on: it is an :class:`asyncio.Transport`.
@@ -245,17 +237,17 @@ impl StreamTransport {
 
     #[getter]
     fn _protocol_paused(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.protocol_paused)
+        self.state.with(py, |state| state.flow.paused)
     }
 
     #[getter]
     fn _high_water(&self, py: Python<'_>) -> usize {
-        self.state.with(py, |state| state.high)
+        self.state.with(py, |state| state.flow.high)
     }
 
     #[getter]
     fn _low_water(&self, py: Python<'_>) -> usize {
-        self.state.with(py, |state| state.low)
+        self.state.with(py, |state| state.flow.low)
     }
 
     fn _force_close(this: &Bound<'_, Self>, exc: Option<Py<PyAny>>) -> PyResult<()> {
@@ -301,25 +293,6 @@ impl StreamTransport {
     }
 }
 
-/// The limits `(low, high)` that the arguments of `set_write_buffer_limits` mean.
-///
-/// # Errors
-/// A `ValueError` unless `high >= low >= 0`.
-pub(super) fn buffer_limits(high: Option<isize>, low: Option<isize>) -> PyResult<(usize, usize)> {
-    let high = match (high, low) {
-        (Some(high), _) => high,
-        (None, Some(low)) => low.saturating_mul(4),
-        (None, None) => HIGH_WATER as isize,
-    };
-    let low = low.unwrap_or(high.div_euclid(4));
-    match (usize::try_from(low), usize::try_from(high)) {
-        (Ok(unsigned_low), Ok(unsigned_high)) if high >= low => Ok((unsigned_low, unsigned_high)),
-        _ => {
-            Err(PyValueError::new_err(format!("high ({high}) must be >= low ({low}) must be >= 0")))
-        }
-    }
-}
-
 #[pymethods]
 impl Loop {
     /// A transport over a connected socket: see :class:`StreamTransport`.
@@ -347,7 +320,7 @@ impl Loop {
         let transport = this.get().engine(py, |engine| {
             [Direction::Read, Direction::Write]
                 .into_iter()
-                .find_map(|direction| engine.watcher(number, direction)?.as_stream(py))
+                .find_map(|direction| engine.watcher(number, direction)?.as_transport(py))
         });
         let what = match transport.flatten() {
             Some(transport) => transport.bind(py).repr()?.to_string(),

@@ -2,6 +2,7 @@
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, IntoRawFd};
 
+use pyo3::exceptions::PyOSError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString};
@@ -87,9 +88,7 @@ impl StreamTransport {
                 class.call_method1(intern!(py, "__new__"), (&class,))?
             }
         };
-        py.import(intern!(py, "asyncio.trsock"))?
-            .getattr(intern!(py, "TransportSocket"))?
-            .call1((socket,))
+        shown_socket(&socket)
     }
 
     /// The `socket.socket`, which owns the descriptor from now on; None once the connection is lost.
@@ -135,4 +134,42 @@ pub(super) fn hold(socket: &Bound<'_, PyAny>, change: isize) -> PyResult<()> {
         // Not the `socket` module's.
         _ => Ok(()),
     }
+}
+
+/// Fills `extra` with what asyncio tells of every socket.
+///
+/// # Errors
+/// What the socket raises, unless it is the system's: then there is no such name.
+pub(super) fn fill(extra: &Bound<'_, PyDict>, socket: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = extra.py();
+    extra.set_item(intern!(py, "socket"), shown_socket(socket)?)?;
+    extra.set_item(intern!(py, "sockname"), ask_name(socket, intern!(py, "getsockname"))?)?;
+    if !extra.contains(intern!(py, "peername"))? {
+        extra.set_item(intern!(py, "peername"), ask_name(socket, intern!(py, "getpeername"))?)?;
+    }
+    Ok(())
+}
+
+fn ask_name<'py>(
+    socket: &Bound<'py, PyAny>,
+    method: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    match socket.call_method0(method) {
+        Ok(name) => Ok(Some(name)),
+        Err(error) if error.is_instance_of::<PyOSError>(socket.py()) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What programs get to see of a socket: they cannot read, write or close it.
+fn shown_socket<'py>(socket: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = socket.py();
+    py.import(intern!(py, "asyncio.trsock"))?
+        .getattr(intern!(py, "TransportSocket"))?
+        .call1((socket,))
+}
+
+/// Closes a `socket.socket` that was held.
+pub(super) fn close(socket: &Bound<'_, PyAny>) -> PyResult<()> {
+    hold(socket, -1).and(socket.call_method0(intern!(socket.py(), "close")).map(drop))
 }

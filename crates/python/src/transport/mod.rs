@@ -5,7 +5,10 @@
 //! `unix_events.py` (pipes) and `transports.py`.
 
 mod address;
+mod datagram;
+mod endpoint;
 mod face;
+mod flow;
 mod info;
 mod listener;
 mod pipe;
@@ -19,6 +22,9 @@ mod via;
 mod write;
 mod write_buffer;
 
+pub(crate) use datagram::{
+    DatagramTransport, read_ready as datagram_read_ready, write_ready as datagram_write_ready,
+};
 pub(crate) use listener::Listener;
 pub(crate) use pipe::PipeEnd;
 pub(crate) use pipe_read::ReadPipeTransport;

@@ -4,11 +4,11 @@ use pyo3::types::{PyBytes, PyDict, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::WritePipeTransport;
-use super::face::buffer_limits;
+use super::flow::Flow;
+use super::flow::HIGH_WATER;
 use super::pipe::Pipe;
 use super::pipe_write::Writing;
-use super::stream::HIGH_WATER;
-use super::write::{check_bytes_like, copied};
+use super::write::{check_data, copied};
 use super::write_buffer::WriteBuffer;
 use crate::asyncio::Asyncio;
 use crate::cell::GilCell;
@@ -57,7 +57,7 @@ impl WritePipeTransport {
     ///
     /// Raises :exc:`TypeError` for what is not bytes, bytearray or memoryview.
     fn write(this: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        check_bytes_like(data)?;
+        check_data(data)?;
         if let Ok(piece) = data.cast_exact::<PyBytes>() {
             return WritePipeTransport::write_piece(this, piece);
         }
@@ -119,7 +119,7 @@ impl WritePipeTransport {
         high: Option<isize>,
         low: Option<isize>,
     ) -> PyResult<()> {
-        let (low, high) = buffer_limits(high, low)?;
+        let (high, low) = Flow::limits(high, low)?;
         this.get().writing.with(this.py(), |writing| {
             writing.high = high;
             writing.low = low;

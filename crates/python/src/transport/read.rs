@@ -10,6 +10,7 @@ use pyo3::{ffi, intern};
 use rustix::io::Errno;
 
 use super::StreamTransport;
+use super::endpoint::Endpoint;
 use super::streams::MAX_READ;
 use super::via::Via;
 use crate::asyncio;

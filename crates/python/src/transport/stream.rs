@@ -4,27 +4,24 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 
 use boros::reactor::Direction;
-use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{ffi, intern};
 use rustix::net::{getpeername, sockopt};
 
+use super::endpoint::Endpoint;
+use super::flow::Flow;
 use super::info;
 use super::write;
 use super::write_buffer::{Sent, WriteBuffer};
-use crate::asyncio::{self, Asyncio};
+use crate::asyncio::Asyncio;
 use crate::cell::{GilCell, Slot};
 use crate::context::{copy, copy_current, run_in};
-use crate::errors::os_error;
 use crate::event_loop::Loop;
 use crate::finalizer::{Finalize, FinalizeOnDealloc};
 use crate::future::Future;
 use crate::handle::Handle;
 use crate::job::{Job, Target};
-
-/// asyncio's default of `set_write_buffer_limits`, in bytes.
-pub(super) const HIGH_WATER: usize = 64 * 1024;
 
 /// A connected stream socket that calls a protocol.
 ///
@@ -59,8 +56,7 @@ pub(super) struct State {
     /// How many bytes the next read is likely to bring.
     pub(super) expected: usize,
     pub(super) buffer: WriteBuffer,
-    pub(super) high: usize,
-    pub(super) low: usize,
+    pub(super) flow: Flow,
     /// 0 while the connection stands; then the writes since that were dropped, plus one.
     pub(super) lost: usize,
     pub(super) closing: bool,
@@ -68,8 +64,6 @@ pub(super) struct State {
     pub(super) paused: bool,
     /// `write_eof` was called.
     pub(super) eof: bool,
-    /// `pause_writing` was called on the protocol.
-    pub(super) protocol_paused: bool,
     /// The protocol lends its own buffer.
     pub(super) lends_buffer: bool,
     /// The loop watches for readability.
@@ -157,13 +151,11 @@ impl StreamTransport {
                 peer,
                 expected: 0,
                 buffer: WriteBuffer::default(),
-                high: HIGH_WATER,
-                low: HIGH_WATER / 4,
+                flow: Flow::default(),
                 lost: 0,
                 closing: false,
                 paused: false,
                 eof: false,
-                protocol_paused: false,
                 lends_buffer,
                 reading: false,
                 writing: false,
@@ -228,7 +220,7 @@ impl StreamTransport {
         if !wanted {
             return Ok(());
         }
-        let Err(error) = StreamTransport::watch(this, Direction::Read) else { return Ok(()) };
+        let Err(error) = StreamTransport::wait(this, Direction::Read) else { return Ok(()) };
         this.get().state.with(py, |state| state.reading = false);
         StreamTransport::fatal_error(this, error, "Fatal read error on socket transport")
     }
@@ -236,7 +228,7 @@ impl StreamTransport {
     pub(super) fn unwatch_reading(this: &Bound<'_, Self>) {
         let was = this.get().state.with(this.py(), |state| std::mem::take(&mut state.reading));
         if was {
-            StreamTransport::unwatch(this, Direction::Read);
+            StreamTransport::stop_waiting(this, Direction::Read);
         }
     }
 
@@ -247,7 +239,7 @@ impl StreamTransport {
         if was {
             return Ok(());
         }
-        let Err(error) = StreamTransport::watch(this, Direction::Write) else { return Ok(()) };
+        let Err(error) = StreamTransport::wait(this, Direction::Write) else { return Ok(()) };
         this.get().state.with(py, |state| state.writing = false);
         StreamTransport::fatal_error(this, error, "Fatal write error on socket transport")
     }
@@ -255,83 +247,20 @@ impl StreamTransport {
     pub(super) fn unwatch_writing(this: &Bound<'_, Self>) {
         let was = this.get().state.with(this.py(), |state| std::mem::take(&mut state.writing));
         if was {
-            StreamTransport::unwatch(this, Direction::Write);
+            StreamTransport::stop_waiting(this, Direction::Write);
         }
     }
 
-    fn watch(this: &Bound<'_, Self>, direction: Direction) -> PyResult<()> {
-        let py = this.py();
-        let event_loop = this.get().event_loop.get(py);
-        let fd = this.get().state.with(py, |state| state.descriptor().map(|fd| fd.as_raw_fd()));
-        let (Some(event_loop), Some(fd)) = (event_loop, fd) else { return Ok(()) };
-        let target = Target::Stream(this.clone().unbind());
-        match event_loop.get().engine(py, |engine| engine.watch(fd, direction, target)) {
-            None => event_loop.get().check_open(),
-            Some(Ok(previous)) => crate::watch::retire(py, previous),
-            Some(Err((error, target))) => {
-                drop(target);
-                Err(os_error(py, error.raw_os_error().unwrap_or_default()))
-            }
-        }
+    fn wait(this: &Bound<'_, Self>, direction: Direction) -> PyResult<()> {
+        let fd =
+            this.get().state.with(this.py(), |state| state.descriptor().map(|fd| fd.as_raw_fd()));
+        let Some(fd) = fd else { return Ok(()) };
+        StreamTransport::watch(this, fd, direction, Target::Stream(this.clone().unbind()))
     }
 
-    fn unwatch(this: &Bound<'_, Self>, direction: Direction) {
-        let py = this.py();
-        let Some(event_loop) = this.get().event_loop.get(py) else { return };
-        let fd = this.get().state.with(py, |state| state.fd);
-        let previous = event_loop.get().engine(py, |engine| engine.unwatch(fd, direction));
-        drop(previous);
-    }
-
-    /// Reports `error`, unless it is the system's, and closes the connection at once.
-    ///
-    /// # Errors
-    /// What the exception handler raises.
-    #[cold]
-    pub(super) fn fatal_error(this: &Bound<'_, Self>, error: PyErr, message: &str) -> PyResult<()> {
-        let py = this.py();
-        let exception = error.into_value(py).into_bound(py).into_any();
-        let reported = if !exception.is_instance_of::<PyOSError>() {
-            StreamTransport::report(this, message, &exception)
-        } else if this.get().is_debug(py) {
-            let kwargs = PyDict::new(py);
-            kwargs.set_item(intern!(py, "exc_info"), &exception)?;
-            asyncio::logger(py)?
-                .call_method(intern!(py, "debug"), ("%r: %s", this, message), Some(&kwargs))
-                .map(drop)
-        } else {
-            Ok(())
-        };
-        reported.and(StreamTransport::force_close(this, Some(exception.unbind())))
-    }
-
-    /// Tells the loop's exception handler of `exception`.
-    pub(super) fn report(
-        this: &Bound<'_, Self>,
-        message: &str,
-        exception: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
-        let py = this.py();
-        let Some(event_loop) = this.get().event_loop.get(py) else { return Ok(()) };
-        let context = PyDict::new(py);
-        context.set_item("message", message)?;
-        context.set_item("exception", exception)?;
-        context.set_item("transport", this)?;
-        context.set_item("protocol", this.get().protocol.get(py))?;
-        asyncio::call_exception_handler(event_loop.as_any(), &context)
-    }
-
-    /// Logs `message` about the transport, in debug mode.
-    pub(super) fn debug_log(this: &Bound<'_, Self>, message: &str) -> PyResult<()> {
-        let py = this.py();
-        if this.get().is_debug(py) {
-            asyncio::logger(py)?.call_method1(intern!(py, "debug"), (message, this))?;
-        }
-        Ok(())
-    }
-
-    fn is_debug(&self, py: Python<'_>) -> bool {
-        self.event_loop.get(py).is_some_and(|event_loop| event_loop.get().is_debug())
+    fn stop_waiting(this: &Bound<'_, Self>, direction: Direction) {
+        let fd = this.get().state.with(this.py(), |state| state.fd);
+        StreamTransport::unwatch(this, fd, direction);
     }
 
     /// Closes once what is buffered was sent; `connection_lost(None)` follows.
@@ -361,27 +290,6 @@ impl StreamTransport {
         // asyncio would have given it to the kernel when it was written.
         let flushed = write::flush(this);
         flushed.and(StreamTransport::force_close(this, error))
-    }
-
-    /// Closes without sending what is buffered; `connection_lost(error)` follows.
-    ///
-    /// # Errors
-    /// A `RuntimeError` when the loop is closed.
-    pub(super) fn force_close(this: &Bound<'_, Self>, error: Option<Py<PyAny>>) -> PyResult<()> {
-        let py = this.py();
-        let was_standing = this.get().state.with(py, |state| {
-            let was_standing = state.open && state.lost == 0;
-            if was_standing {
-                state.buffer.clear();
-                state.closing = true;
-            }
-            was_standing
-        });
-        if !was_standing {
-            return Ok(());
-        }
-        StreamTransport::unclaim(this);
-        StreamTransport::schedule_loss(this, error)
     }
 
     /// The program may wait for the descriptor by itself from now on.
@@ -451,10 +359,7 @@ impl StreamTransport {
         }
         drop(owned);
         let closed = match transport.socket.take(py) {
-            Some(socket) => {
-                let socket = socket.bind(py);
-                info::hold(socket, -1).and(socket.call_method0(intern!(py, "close")).map(drop))
-            }
+            Some(socket) => info::close(socket.bind(py)),
             None => Ok(()),
         };
         transport.protocol.set(py, None);
@@ -481,6 +386,33 @@ impl StreamTransport {
     }
 }
 
+impl Endpoint for StreamTransport {
+    fn event_loop(&self) -> &Slot<Loop> {
+        &self.event_loop
+    }
+
+    fn protocol(&self) -> &Slot {
+        &self.protocol
+    }
+
+    fn force_close(this: &Bound<'_, Self>, error: Option<Py<PyAny>>) -> PyResult<()> {
+        let py = this.py();
+        let was_standing = this.get().state.with(py, |state| {
+            let was_standing = state.open && state.lost == 0;
+            if was_standing {
+                state.buffer.clear();
+                state.closing = true;
+            }
+            was_standing
+        });
+        if !was_standing {
+            return Ok(());
+        }
+        StreamTransport::unclaim(this);
+        StreamTransport::schedule_loss(this, error)
+    }
+}
+
 /// Whether `protocol` is an `asyncio.BufferedProtocol`.
 pub(super) fn lends_buffer(protocol: &Bound<'_, PyAny>) -> PyResult<bool> {
     protocol.is_instance(Asyncio::get(protocol.py())?.buffered_protocol_class.bind(protocol.py()))
@@ -488,7 +420,7 @@ pub(super) fn lends_buffer(protocol: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 /// Lets nobody wait for a number who waited for an earlier file of that number, and did not say when it was
 /// closed: the kernel has forgotten that file, and the new one would never be registered in its place.
-fn forget_earlier_use(event_loop: &Bound<'_, Loop>, fd: RawFd) -> PyResult<()> {
+pub(super) fn forget_earlier_use(event_loop: &Bound<'_, Loop>, fd: RawFd) -> PyResult<()> {
     let py = event_loop.py();
     for direction in [Direction::Read, Direction::Write] {
         let target = event_loop.get().engine(py, |engine| engine.unwatch(fd, direction));
@@ -498,7 +430,7 @@ fn forget_earlier_use(event_loop: &Bound<'_, Loop>, fd: RawFd) -> PyResult<()> {
 }
 
 /// Sets the result of a future that waits for the transport, unless it was cancelled.
-fn wake(waiter: &Bound<'_, PyAny>) -> PyResult<()> {
+pub(super) fn wake(waiter: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = waiter.py();
     if let Ok(future) = waiter.cast::<Future>() {
         return if future.get().is_done() { Ok(()) } else { Future::finish(future, py.None()) };
@@ -515,21 +447,9 @@ impl Finalize for StreamTransport {
         if !this.get().state.with(py, |state| state.open) {
             return;
         }
-        // The interpreter's own function also works when it has begun to shut down.
-        // SAFETY: the GIL is held; the format takes one object.
-        let status = unsafe {
-            ffi::PyErr_ResourceWarning(
-                this.as_ptr(),
-                1,
-                c"unclosed transport %R".as_ptr(),
-                this.as_ptr(),
-            )
-        };
-        let warned = if status < 0 { Err(PyErr::fetch(py)) } else { Ok(()) };
-        for result in [warned, StreamTransport::release(this)] {
-            if let Err(error) = result {
-                error.write_unraisable(py, Some(this.as_any()));
-            }
+        StreamTransport::warn_unclosed(this);
+        if let Err(error) = StreamTransport::release(this) {
+            error.write_unraisable(py, Some(this.as_any()));
         }
     }
 }

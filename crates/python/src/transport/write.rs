@@ -6,7 +6,8 @@ use pyo3::{ffi, intern};
 use rustix::net::{Shutdown, shutdown};
 
 use super::StreamTransport;
-use super::stream::HIGH_WATER;
+use super::endpoint::Endpoint;
+use super::flow::HIGH_WATER;
 use super::write_buffer::Sent;
 use crate::asyncio;
 use crate::context::run_in;
@@ -19,12 +20,9 @@ const WRITE_ERROR: &str = "Fatal write error on socket transport";
 /// # Errors
 /// A `TypeError` for what is no bytes-like object, a `RuntimeError` after `write_eof`.
 pub(super) fn write(this: &Bound<'_, StreamTransport>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-    let is_bytes = data.is_exact_instance_of::<PyBytes>();
-    check_bytes_like(data)?;
+    check_data(data)?;
     check_eof(this, "write")?;
-    if is_bytes {
-        // SAFETY: the type was checked.
-        let piece = unsafe { data.cast_unchecked::<PyBytes>() };
+    if let Ok(piece) = data.cast_exact::<PyBytes>() {
         return write_piece(this, piece);
     }
     match copied(data) {
@@ -33,9 +31,12 @@ pub(super) fn write(this: &Bound<'_, StreamTransport>, data: &Bound<'_, PyAny>) 
     }
 }
 
+/// Checks the type of what a program wants to send.
+///
 /// # Errors
-/// A `TypeError` for what is no bytes-like object that can be written.
-pub(super) fn check_bytes_like(data: &Bound<'_, PyAny>) -> PyResult<()> {
+/// A `TypeError` for what is no bytes, bytearray or memoryview.
+#[inline]
+pub(super) fn check_data(data: &Bound<'_, PyAny>) -> PyResult<()> {
     if data.is_instance_of::<PyBytes>()
         || data.is_instance_of::<PyByteArray>()
         || data.is_instance_of::<PyMemoryView>()
@@ -98,7 +99,7 @@ fn write_piece(this: &Bound<'_, StreamTransport>, piece: &Bound<'_, PyBytes>) ->
             return Put::Lost(state.lost - 1);
         }
         state.buffer.push(piece);
-        if state.buffer.len() > state.high.min(HIGH_WATER) {
+        if state.buffer.len() > state.flow.high.min(HIGH_WATER) {
             Put::Full
         } else if state.writing || state.dirty {
             Put::Kept
@@ -123,7 +124,7 @@ fn write_piece(this: &Bound<'_, StreamTransport>, piece: &Bound<'_, PyBytes>) ->
 }
 
 #[cold]
-fn warn_lost(py: Python<'_>, count: usize) -> PyResult<()> {
+pub(super) fn warn_lost(py: Python<'_>, count: usize) -> PyResult<()> {
     let threshold: usize =
         py.import("asyncio.constants")?.getattr("LOG_THRESHOLD_FOR_CONNLOST_WRITES")?.extract()?;
     if count >= threshold {
@@ -229,39 +230,20 @@ fn end(this: &Bound<'_, StreamTransport>) -> PyResult<()> {
 
 /// Asks the protocol to pause if the buffer is above its limit.
 pub(super) fn pause_protocol(this: &Bound<'_, StreamTransport>) -> PyResult<()> {
-    let wanted = this.get().state.with(this.py(), |state| {
-        let wanted = !state.protocol_paused && state.buffer.len() > state.high;
-        state.protocol_paused |= wanted;
-        wanted
-    });
-    if wanted { tell(this, "pause_writing") } else { Ok(()) }
+    let wanted =
+        this.get().state.with(this.py(), |state| state.flow.must_pause(state.buffer.len()));
+    if wanted { StreamTransport::tell(this, "pause_writing") } else { Ok(()) }
 }
 
 /// Lets the protocol go on if the buffer is below its limit.
 fn resume_protocol(this: &Bound<'_, StreamTransport>) -> PyResult<()> {
-    let wanted = this.get().state.with(this.py(), |state| {
-        let wanted = state.protocol_paused && state.buffer.len() <= state.low;
-        if wanted {
-            state.protocol_paused = false;
-        }
-        wanted
-    });
+    let wanted =
+        this.get().state.with(this.py(), |state| state.flow.may_resume(state.buffer.len()));
     if !wanted {
         return Ok(());
     }
     let Some(context) = this.get().context.get(this.py()) else { return Ok(()) };
-    run_in(&context, || tell(this, "resume_writing"))
-}
-
-fn tell(this: &Bound<'_, StreamTransport>, method: &str) -> PyResult<()> {
-    let py = this.py();
-    let Some(protocol) = this.get().protocol.get(py) else { return Ok(()) };
-    let Err(error) = protocol.call_method0(method) else { return Ok(()) };
-    if asyncio::must_propagate(py, &error) {
-        return Err(error);
-    }
-    let exception = error.into_value(py).into_bound(py).into_any();
-    StreamTransport::report(this, &format!("protocol.{method}() failed"), &exception)
+    run_in(&context, || StreamTransport::tell(this, "resume_writing"))
 }
 
 /// A copy of the bytes behind any buffer, for a program may change them before they are sent.
