@@ -19,8 +19,10 @@ from boros._boros import Loop, install_scheduling
 from boros._connections import Connections
 from boros._executor import Executor
 from boros._reports import Reports
+from boros._sendfile import Sendfile
 from boros._signals import Signals
 from boros._sockets import Sockets
+from boros._tls import TLS
 
 __all__ = ["EventLoop"]
 
@@ -29,7 +31,9 @@ _T = TypeVar("_T")
 _tasks.install()
 
 
-class EventLoop(Connections, Sockets, Signals, Executor, Reports, Loop, asyncio.AbstractEventLoop):
+class EventLoop(
+    Connections, TLS, Sendfile, Sockets, Signals, Executor, Reports, Loop, asyncio.AbstractEventLoop
+):
     """An asyncio event loop whose scheduler, futures, tasks and transports are native.
 
     It may be subclassed. One thread uses it at a time; only :meth:`call_soon_threadsafe`,

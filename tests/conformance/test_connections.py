@@ -805,25 +805,6 @@ def check_arguments(run, method, error, message, arguments):
 @pytest.mark.parametrize(
     "method, arguments",
     [
-        (
-            "create_connection",
-            {"protocol_factory": Recorder, "host": LOCAL, "port": 1, "ssl": True},
-        ),
-        (
-            "create_unix_connection",
-            {"protocol_factory": Recorder, "path": "/nowhere", "ssl": True, "server_hostname": "x"},
-        ),
-        (
-            "create_server",
-            {"protocol_factory": Recorder, "host": LOCAL, "port": 0, "ssl": "context"},
-        ),
-        (
-            "create_unix_server",
-            {"protocol_factory": Recorder, "path": "/nowhere", "ssl": "context"},
-        ),
-        ("start_tls", {"transport": None, "protocol": None, "sslcontext": None}),
-        ("sendfile", {"transport": None, "file": None}),
-        ("sock_sendfile", {"sock": None, "file": None}),
         ("create_datagram_endpoint", {"protocol_factory": Recorder, "local_addr": (LOCAL, 0)}),
         ("connect_read_pipe", {"protocol_factory": Recorder, "pipe": None}),
         ("connect_write_pipe", {"protocol_factory": Recorder, "pipe": None}),

@@ -8,10 +8,13 @@ PACKAGE = "test.test_asyncio"
 
 # In the order they start: the long ones first, so that parallel workers end together.
 DEFAULT_MODULES = (
+    "test_ssl",
     "test_tasks",
     "test_events",
     "test_base_events",
     "test_sock_lowlevel",
+    "test_sslproto",
+    "test_sendfile",
     "test_locks",
     "test_streams",
     "test_waitfor",
@@ -31,9 +34,6 @@ DEFAULT_MODULES = (
 )
 
 LATER_MODULES = (
-    "test_ssl",
-    "test_sslproto",
-    "test_sendfile",
     "test_subprocess",
     "test_unix_events",
     "test_transports",
@@ -57,21 +57,11 @@ class Later:
 
 LATER_TESTS = (
     Later(
-        "TLS",
-        (
-            "test_events.*EventLoopTests.test_*ssl*",
-            "test_events.*EventLoopTests.test_legacy_create_*ssl*",
-            "test_base_events.BaseEventLoopWithSelectorTests.test_create_connection_ssl_server_hostname_default",
-            "test_base_events.BaseEventLoopWithSelectorTests.test_create_*_ssl_timeout_for_plain_socket",
-            "test_streams.StreamTests.test_open*_ssl",
-            "test_streams.StreamTests.test_*start_tls*",
-        ),
-    ),
-    Later(
         "UDP",
         (
             "test_events.*EventLoopTests.test_*datagram*",
             "test_base_events.BaseEventLoopWithSelectorTests.test_create_datagram_endpoint_*",
+            "test_sendfile.*.test_sendfile_not_supported",
         ),
     ),
     Later(
@@ -89,7 +79,6 @@ LATER_TESTS = (
             "test_base_events.BaseEventLoopTests.test_subprocess_*",
         ),
     ),
-    Later("sendfile", ("test_base_events.BaseLoopSockSendfileTests.*",)),
 )
 
 

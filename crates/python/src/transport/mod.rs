@@ -8,6 +8,7 @@ mod face;
 mod info;
 mod listener;
 mod read;
+mod sendfile;
 mod stream;
 mod streams;
 mod write;

@@ -42,6 +42,8 @@ pub(crate) struct StreamTransport {
     pub(super) socket: Slot,
     /// What was asked for by `get_extra_info`, and what the creator added.
     pub(super) extra: Slot<PyDict>,
+    /// What somebody who sends a file waits for.
+    pub(super) sender: Slot,
     pub(super) state: GilCell<State>,
 }
 
@@ -68,6 +70,8 @@ pub(super) struct State {
     pub(super) paused: bool,
     /// `write_eof` was called.
     pub(super) eof: bool,
+    /// Somebody sends a file: nobody else may write.
+    pub(super) sends_file: bool,
     /// `pause_writing` was called on the protocol.
     pub(super) protocol_paused: bool,
     /// The protocol lends its own buffer.
@@ -149,6 +153,7 @@ impl StreamTransport {
             server: Slot::from_option(server),
             socket: Slot::from_option(socket),
             extra: Slot::from_option(extra.map(Bound::unbind)),
+            sender: Slot::empty(),
             state: GilCell::new(State {
                 fd,
                 open: true,
@@ -163,6 +168,7 @@ impl StreamTransport {
                 closing: false,
                 paused: false,
                 eof: false,
+                sends_file: false,
                 protocol_paused: false,
                 lends_buffer,
                 reading: false,
@@ -401,6 +407,7 @@ impl StreamTransport {
         StreamTransport::unwatch_writing(this);
         let Some(event_loop) = this.get().event_loop.get(py) else { return Ok(()) };
         event_loop.get().check_open()?;
+        StreamTransport::fail_sender(this)?;
         if event_loop.get().is_debug() {
             event_loop.get().check_thread()?;
         }
@@ -446,6 +453,7 @@ impl StreamTransport {
         }) else {
             return Ok(());
         };
+        let told = StreamTransport::fail_sender(this);
         if let Some(event_loop) = transport.event_loop.take(py) {
             event_loop.bind(py).get().streams().unclaim(py, fd);
         }
@@ -463,7 +471,7 @@ impl StreamTransport {
             Some(server) => server.bind(py).call_method1(intern!(py, "_detach"), (this,)).map(drop),
             None => Ok(()),
         };
-        names.and(closed).and(detached)
+        names.and(told).and(closed).and(detached)
     }
 
     /// Reports what a callback raised as the loop does for the callbacks of handles.
