@@ -111,6 +111,10 @@ class Sendfile(Part):
             return await send_natively(
                 transport._sendfile_fd, transport._wait_writable, file, offset, count
             )
+        except ConnectionError as failure:
+            # As a write that fails does; it has no effect on what is lost already.
+            transport._fatal_error(failure, "Fatal write error on socket transport")
+            raise
         finally:
             transport._end_sendfile()
             if reads:

@@ -214,8 +214,8 @@ async def wait_for_handshake(
 def take_early_bytes(protocol: asyncio.BaseProtocol, tls: sslproto.SSLProtocol) -> None:
     """Move what a ``StreamReader`` has in store to the engine of TLS.
 
-    A client may send the beginning of its handshake together with the last line in plain text. CPython
-    does the same since 3.13.12 (gh-142352).
+    A client may send the beginning of its handshake together with the last line in plain text. Newer
+    versions of asyncio do the same (CPython's gh-142352).
     """
     if not isinstance(protocol, asyncio.StreamReaderProtocol):
         return
@@ -223,6 +223,8 @@ def take_early_bytes(protocol: asyncio.BaseProtocol, tls: sslproto.SSLProtocol) 
     if reader is not None and reader._buffer:
         tls._incoming.write(reader._buffer)  # type: ignore[attr-defined]
         reader._buffer.clear()
+        # The transport is about to go on, whatever the reader asked for.
+        reader._paused = False
 
 
 def check_context(sslcontext: object) -> None:

@@ -67,6 +67,8 @@ async def serving(context=None, factory=Recorder, **options):
     finally:
         server.close()
         await server.wait_closed()
+        # On Python 3.11 handshakes that failed may not have been told yet.
+        await quiet()
 
 
 async def connect(address, context=None, factory=Recorder, server_hostname="localhost", **options):
