@@ -125,6 +125,8 @@ class TLS(Part):
         ssl_shutdown_timeout: float | None,
     ) -> Callable[[], asyncio.BaseProtocol]:
         """What makes the protocols of a server's connections that do TLS."""
+        # Each connection would fail, and nobody would be told.
+        check_positive(ssl_handshake_timeout, ssl_shutdown_timeout)
         return functools.partial(
             AcceptedTLS,
             self,
@@ -238,11 +240,16 @@ def check_context(sslcontext: object) -> None:
 
 
 def check_tls_timeouts(tls: object, handshake: float | None, shutdown: float | None) -> None:
-    """Raise :exc:`ValueError` for timeouts of TLS where there is none, and for those that are not positive."""
+    """Raise :exc:`ValueError` for timeouts of TLS where there is none."""
+    if tls:
+        return
     for name, value in (("ssl_handshake_timeout", handshake), ("ssl_shutdown_timeout", shutdown)):
-        if value is None:
-            continue
-        if not tls:
+        if value is not None:
             raise ValueError(f"{name} is only meaningful with ssl")
-        if value <= 0:
+
+
+def check_positive(handshake: float | None, shutdown: float | None) -> None:
+    """Raise :exc:`ValueError` for timeouts that are not positive."""
+    for name, value in (("ssl_handshake_timeout", handshake), ("ssl_shutdown_timeout", shutdown)):
+        if value is not None and value <= 0:
             raise ValueError(f"{name} should be a positive number, got {value}")
