@@ -52,7 +52,7 @@ test: lint test-rust test-python test-types test-cpython ## everything that has 
 
 .PHONY: test-rust
 test-rust: ## tests of the Rust crates
-	cargo test --workspace --exclude boros-python --quiet
+	cargo test --workspace --exclude boros-python --all-features --quiet
 
 .PHONY: test-python
 test-python: build ## behaviour tests, on asyncio and on boros
@@ -63,8 +63,9 @@ test-python: build ## behaviour tests, on asyncio and on boros
 TYPED_FOR := 3.11 3.14
 
 .PHONY: examples
-examples: ## the programs of the generators crate, their output compared with what is written beside them
+examples: ## the programs of the Rust crates, their output compared with what is written beside them
 	cargo test -p boros-coro --test examples
+	cargo test -p boros --all-features --test examples
 
 .PHONY: test-types
 test-types: build ## the types: of the package, of programs that use it, and against what runs
@@ -100,7 +101,7 @@ miri: ## the generators' tests under Miri, with both models of aliasing (needs a
 .PHONY: lint
 lint: $(VENV)/.created ## formatting, clippy, ruff
 	cargo fmt --all --check
-	PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --workspace --all-targets --quiet -- -D warnings
+	PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --workspace --all-targets --all-features --quiet -- -D warnings
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/ruff check --quiet
 

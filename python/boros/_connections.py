@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections.abc
+import contextlib
 import functools
 import os
 import socket
@@ -239,7 +240,8 @@ class Connections(Part):
             else:
                 transport = self._make_socket_transport(sock, protocol, waiter)
         except BaseException:
-            if close_on_error:
+            # From 3.14 on also a socket that was passed in: nobody else is left to close it.
+            if close_on_error or sys.version_info >= (3, 14):
                 sock.close()
             raise
         try:
@@ -308,7 +310,9 @@ class Connections(Part):
             return sock
         except BaseException as failure:
             if sock is not None:
-                sock.close()
+                # What went wrong before is what there is to tell.
+                with contextlib.suppress(OSError):
+                    sock.close()
             if isinstance(failure, OSError):
                 failures.append(failure)
             raise
@@ -545,30 +549,6 @@ class Connections(Part):
         """Raise :exc:`NotImplementedError`: boros has no datagram transports yet."""
         raise NotImplementedError("boros does not support datagram endpoints yet")
 
-    async def connect_read_pipe(
-        self, protocol_factory: Callable[[], _ProtocolT], pipe: Any
-    ) -> tuple[asyncio.ReadTransport, _ProtocolT]:
-        """Raise :exc:`NotImplementedError`: boros has no pipe transports yet."""
-        raise NotImplementedError("boros does not support pipes yet")
-
-    async def connect_write_pipe(
-        self, protocol_factory: Callable[[], _ProtocolT], pipe: Any
-    ) -> tuple[asyncio.WriteTransport, _ProtocolT]:
-        """Raise :exc:`NotImplementedError`: boros has no pipe transports yet."""
-        raise NotImplementedError("boros does not support pipes yet")
-
-    async def subprocess_shell(
-        self, protocol_factory: Callable[[], _ProtocolT], cmd: bytes | str, **options: Any
-    ) -> tuple[asyncio.SubprocessTransport, _ProtocolT]:
-        """Raise :exc:`NotImplementedError`: boros cannot run subprocesses yet."""
-        raise NotImplementedError("boros does not support subprocesses yet")
-
-    async def subprocess_exec(
-        self, protocol_factory: Callable[[], _ProtocolT], *args: Any, **options: Any
-    ) -> tuple[asyncio.SubprocessTransport, _ProtocolT]:
-        """Raise :exc:`NotImplementedError`: boros cannot run subprocesses yet."""
-        raise NotImplementedError("boros does not support subprocesses yet")
-
 
 # Checks
 
@@ -581,6 +561,8 @@ def check_unix_stream(sock: socket.socket) -> None:
 
 def combined(failures: list[OSError], as_group: bool) -> Exception:
     """The exception that stands for all the failed attempts to connect."""
+    if not failures:
+        return TimeoutError("create_connection failed")
     if as_group:
         return ExceptionGroup("create_connection failed", failures)
     texts = [str(failure) for failure in failures]

@@ -99,7 +99,7 @@ class Signals(Part):
     # The wake-up descriptor
 
     def _open_signal_pipe(self) -> int:
-        """Open the pair of sockets that the interpreter writes signal numbers to."""
+        """Open the pipe that the interpreter writes signal numbers to."""
         if self._signal_pipe is None:
             # Not a pair of sockets: of numbers sent one by one, a pipe holds a hundred times as many, and
             # a number that finds no place is lost.
@@ -138,6 +138,20 @@ class Signals(Part):
                     current = signal.set_wakeup_fd(-1)
                     if current not in (-1, mine):
                         signal.set_wakeup_fd(current)
+
+    def _forget_signals(self) -> None:
+        """Let go of what is shared with the process that forked this one."""
+        self._signal_handlers.clear()
+        if self._signal_pipe is None:
+            return
+        receiver, sender = self._signal_pipe
+        self._signal_pipe = None
+        with contextlib.suppress(ValueError, OSError):
+            current = signal.set_wakeup_fd(-1)
+            if current not in (-1, sender):
+                signal.set_wakeup_fd(current)
+        os.close(receiver)
+        os.close(sender)
 
     def _close_signals(self) -> None:
         if threading.current_thread() is threading.main_thread():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio.tasks
+import gc
+import sys
 import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -35,6 +37,17 @@ class AllTasks(_WeakSet):
 
 
 def install() -> None:
-    """Give the interpreter's set our class; whoever holds the set sees our tasks from then on."""
+    """Give the interpreter's sets our class; whoever holds one sees our tasks from then on."""
+    for tasks in _sets():
+        tasks.__class__ = AllTasks
+
+
+def _sets() -> Iterator[weakref.WeakSet[asyncio.Task[Any]]]:
     name = "_scheduled_tasks" if hasattr(asyncio.tasks, "_scheduled_tasks") else "_all_tasks"
-    getattr(asyncio.tasks, name).__class__ = AllTasks
+    yield getattr(asyncio.tasks, name)
+    if sys.version_info >= (3, 14):
+        # The C module has one of its own, for tasks that are not made by it, and shows it to nobody but the
+        # collector.
+        for held in gc.get_referents(sys.modules.get("_asyncio")):
+            if type(held) is weakref.WeakSet:
+                yield held

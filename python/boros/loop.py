@@ -14,10 +14,11 @@ from asyncio.base_events import _run_until_complete_cb  # type: ignore[attr-defi
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any, TypeVar
 
-from boros import _tasks
+from boros import _process, _tasks
 from boros._boros import Loop, install_scheduling
 from boros._connections import Connections
 from boros._executor import Executor
+from boros._processes import Processes
 from boros._reports import Reports
 from boros._sendfile import Sendfile
 from boros._signals import Signals
@@ -32,12 +33,22 @@ _tasks.install()
 
 
 class EventLoop(
-    Connections, TLS, Sendfile, Sockets, Signals, Executor, Reports, Loop, asyncio.AbstractEventLoop
+    Connections,
+    TLS,
+    Sendfile,
+    Processes,
+    Sockets,
+    Signals,
+    Executor,
+    Reports,
+    Loop,
+    asyncio.AbstractEventLoop,
 ):
     """An asyncio event loop whose scheduler, futures, tasks and transports are native.
 
     It may be subclassed. One thread uses it at a time; only :meth:`call_soon_threadsafe`,
-    :meth:`is_running` and :meth:`is_closed` are for others.
+    :meth:`is_running` and :meth:`is_closed` are for others. A process that is forked finds it closed; the
+    parent's is not touched by that.
     """
 
     # Not in the `__dict__` that loops have too: while that is empty, the interpreter finds methods of the
@@ -64,6 +75,7 @@ class EventLoop(
         self._executor_shutdown_called = False
         self._signal_handlers = {}
         self._signal_pipe = None
+        _process.loops.add(self)
         self.set_debug(coroutines._is_debug_mode())  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:

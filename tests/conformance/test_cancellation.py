@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import asyncio.tasks
 import contextlib
 import gc
 import sys
@@ -10,6 +11,8 @@ import threading
 import types
 
 import pytest
+
+import boros
 
 
 @types.coroutine
@@ -614,3 +617,60 @@ def test_a_long_chain_is_cancelled(run):
         assert await cancelled_with(task) == ("deep",)
 
     run(main())
+
+
+def test_a_chain_longer_than_the_stack_is_deep():
+    loop = boros.new_event_loop()
+    count = 100_000
+
+    async def main():
+        async def wait(future):
+            await future
+
+        tasks = []
+        future = loop.create_future()
+        for _ in range(count):
+            tasks.append(asyncio.create_task(wait(tasks[-1] if tasks else future)))
+        await once()
+        tasks[-1].cancel("deep")
+        assert future.cancelled()
+        assert await cancelled_with(tasks[-1]) == ("deep",)
+        assert all(task.cancelled() for task in tasks)
+
+    loop.run_until_complete(main())
+    loop.close()
+
+
+@pytest.mark.parametrize("before", [0, 1, 50])
+@pytest.mark.parametrize("count", [2, 3, 40])
+def test_tasks_that_wait_in_a_circle_cannot_be_cancelled(loop, reports, before, count):
+    tasks = []
+
+    async def work(number):
+        await once()
+        after = number + 1 if number + 1 < before + count else before
+        await tasks[after]
+
+    tasks += [loop.create_task(work(number)) for number in range(before + count)]
+    for _ in range(3):
+        loop.run_until_complete(asyncio.sleep(0))
+    with pytest.raises(RecursionError):
+        tasks[0].cancel()
+    assert not any(task.done() for task in tasks)
+    for task in tasks:
+        task._log_destroy_pending = False
+    loop.close()
+
+
+def test_the_count_of_requests_as_an_attribute():
+    """Of the tasks that are written in Python; boros's have it too."""
+    loop = boros.new_event_loop()
+    for cls in (boros.Task, asyncio.tasks._PyTask):
+        task = cls(asyncio.sleep(100), loop=loop)
+        task.cancel()
+        assert task._num_cancels_requested == 1
+        task._num_cancels_requested = 5
+        assert task.cancelling() == 5 and task.uncancel() == 4
+        with pytest.raises(asyncio.CancelledError):
+            loop.run_until_complete(task)
+    loop.close()

@@ -536,6 +536,65 @@ def test_get_referrers_and_sizes(loop):
     loop.run_until_complete(task)
 
 
+def test_handles_made_while_the_loop_runs_are_collected(loop):
+    """Those that outlive their turn, in each way that they can."""
+    refs = []
+
+    def make(kind):
+        box = []
+        thing = Thing()
+        refs.append(weakref.ref(thing))
+
+        def callback():
+            if kind == "raises":
+                raise ValueError(box, thing)
+            return box, thing
+
+        handle = loop.call_soon(callback)
+        box.append(handle)
+        if kind == "cancelled":
+            handle.cancel()
+        elif kind == "never run":
+            loop.stop()
+        return handle
+
+    async def main():
+        for kind in ("run", "raises", "cancelled"):
+            for _ in range(20):
+                make(kind)
+                await asyncio.sleep(0)
+
+    loop.set_exception_handler(lambda loop, context: None)
+    loop.run_until_complete(main())
+    loop.call_soon(make, "never run")
+    loop.run_forever()
+    gc.collect()
+    assert [ref() is None for ref in refs] == [True] * 60 + [False]
+    loop.close()
+    gc.collect()
+    assert all(ref() is None for ref in refs)
+
+
+def test_an_open_loop_with_handles_made_while_it_ran_is_collected(loop_kind, new_loop):
+    import warnings
+
+    loop = new_loop()
+    thing = Thing()
+    ref = weakref.ref(thing)
+
+    def make():
+        loop.call_soon(lambda: (loop, thing))
+        loop.stop()
+
+    loop.call_soon(make)
+    loop.run_forever()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loop = thing = make = None
+        gc.collect()
+    assert ref() is None
+
+
 # Depth
 
 

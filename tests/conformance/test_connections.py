@@ -806,10 +806,6 @@ def check_arguments(run, method, error, message, arguments):
     "method, arguments",
     [
         ("create_datagram_endpoint", {"protocol_factory": Recorder, "local_addr": (LOCAL, 0)}),
-        ("connect_read_pipe", {"protocol_factory": Recorder, "pipe": None}),
-        ("connect_write_pipe", {"protocol_factory": Recorder, "pipe": None}),
-        ("subprocess_shell", {"protocol_factory": Recorder, "cmd": "true", "stdin": None}),
-        ("subprocess_exec", {"protocol_factory": Recorder, "stdin": None}),
     ],
 )
 def test_what_boros_cannot_do_yet_says_so(boros_run, method, arguments):

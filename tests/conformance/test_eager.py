@@ -37,7 +37,9 @@ def test_what_never_waits_is_done_at_once(eager):
     async def main():
         task = asyncio.create_task(work())
         assert task.done() and task.result() == 5
-        assert task.get_coro() is None
+        if isinstance(task, boros.Task) or sys.version_info >= (3, 13):
+            # Asking CPython's own task ends the process in Python 3.12.1.
+            assert task.get_coro() is None
         assert await task == 5
         assert task not in asyncio.all_tasks()
 
@@ -113,9 +115,11 @@ def test_exceptions(eager):
         assert task.done()
         with pytest.raises(ValueError, match="eager"):
             await task
-        with pytest.raises(ExceptionGroup):
-            async with asyncio.TaskGroup() as group:
-                group.create_task(fail())
+        if sys.version_info >= (3, 13):
+            # The group of early 3.12 takes a task that has failed at once for the end of its own.
+            with pytest.raises(ExceptionGroup):
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(fail())
 
     eager.run_until_complete(main())
 

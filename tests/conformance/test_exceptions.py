@@ -175,7 +175,8 @@ def test_the_report_can_be_turned_off(loop, reports):
         await loop.create_future()
 
     task = loop.create_task(work())
-    task._log_destroy_pending = False
+    task._log_destroy_pending = 0
+    assert task._log_destroy_pending is False
     turn(loop)
     del task
     gc.collect()

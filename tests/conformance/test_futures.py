@@ -120,15 +120,20 @@ def test_an_exception_whose_class_cannot_be_called_without_arguments(future):
 
 
 def test_stop_iteration_cannot_be_an_exception(future):
-    if sys.version_info >= (3, 12):
-        given = StopIteration(3)
+    given = StopIteration(3)
+    try:
         future.set_exception(given)
+        refused = None
+    except TypeError as failure:
+        refused = failure
+    # A patch release of 3.12 began to take it, as something else.
+    assert (refused is None) or sys.version_info < (3, 13)
+    if refused is None:
         with pytest.raises(RuntimeError, match="StopIteration interacts badly") as info:
             future.result()
         assert info.value.__cause__ is given
     else:
-        with pytest.raises(TypeError, match="StopIteration interacts badly"):
-            future.set_exception(StopIteration)
+        assert "StopIteration interacts badly" in str(refused)
         assert not future.done()
 
 
@@ -547,7 +552,7 @@ def test_send_to_the_iterator_ignores_the_value(loop, future):
 
 
 def test_flags_can_be_set_as_custom_tasks_do(future):
-    future._asyncio_future_blocking = True
+    future._asyncio_future_blocking = 1
     assert future._asyncio_future_blocking is True
     future._asyncio_future_blocking = False
     assert next(iter(future)) is future

@@ -12,11 +12,13 @@ DEFAULT_MODULES = (
     "test_tasks",
     "test_events",
     "test_base_events",
+    "test_subprocess",
     "test_sock_lowlevel",
     "test_sslproto",
     "test_sendfile",
     "test_locks",
     "test_streams",
+    "test_unix_events",
     "test_waitfor",
     "test_timeouts",
     "test_server",
@@ -34,8 +36,6 @@ DEFAULT_MODULES = (
 )
 
 LATER_MODULES = (
-    "test_subprocess",
-    "test_unix_events",
     "test_transports",
     "test_protocols",
 )
@@ -62,21 +62,6 @@ LATER_TESTS = (
             "test_events.*EventLoopTests.test_*datagram*",
             "test_base_events.BaseEventLoopWithSelectorTests.test_create_datagram_endpoint_*",
             "test_sendfile.*.test_sendfile_not_supported",
-        ),
-    ),
-    Later(
-        "pipes",
-        (
-            "test_events.*EventLoopTests.test_*pipe*",
-            "test_events.*EventLoopTests.test_*_pty*",
-            "test_streams.StreamTests.test_read_all_from_pipe_reader",
-        ),
-    ),
-    Later(
-        "subprocesses",
-        (
-            "test_events.*EventLoopTests.test_subprocess_*",
-            "test_base_events.BaseEventLoopTests.test_subprocess_*",
         ),
     ),
 )

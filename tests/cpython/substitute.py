@@ -135,7 +135,14 @@ class Substitution:
         }
         for name, (task, future) in pairs.items():
             bases = (module.BaseTaskTests, module.test_utils.TestCase)
+            # From 3.14 on the tests find the functions to ask in their class.
+            functions = {
+                function: vars(module.CTask_CFuture_Tests)[function]
+                for function in ("all_tasks", "current_task")
+                if function in vars(module.CTask_CFuture_Tests)
+            }
             namespace = {
+                **functions,
                 "Task": task,
                 "Future": future,
                 "__module__": module.__name__,

@@ -51,13 +51,15 @@ def test_an_example_prints_what_is_below_it(code: str, output: str) -> None:
     assert ran.stdout == output
 
 
-def test_the_rust_example_is_one_that_the_crate_runs() -> None:
-    [example] = [
+def test_the_rust_examples_are_ones_that_the_crates_run() -> None:
+    examples = [
         text for language, text in FENCE.findall(text_of(DOCUMENTS[0])) if language == "rust"
     ]
-    source = (ROOT / "crates/coro/src/lib.rs").read_text()
-    documented = re.sub(r"^//! ?", "", source, flags=re.MULTILINE)
-    assert example in documented
+    assert len(examples) == 2
+    for crate, example in zip(("coro", "runtime"), examples, strict=True):
+        source = (ROOT / f"crates/{crate}/src/lib.rs").read_text()
+        documented = re.sub(r"^//! ?", "", source, flags=re.MULTILINE)
+        assert example in documented
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

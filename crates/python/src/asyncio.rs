@@ -13,7 +13,10 @@ pub(crate) struct Asyncio {
     pub(crate) task_class: Py<PyType>,
     pub(crate) handle_class: Py<PyType>,
     pub(crate) timer_handle_class: Py<PyType>,
+    /// Where the interpreter has it: from 3.14 on.
+    pub(crate) thread_safe_handle_class: Option<Py<PyType>>,
     pub(crate) transport_class: Py<PyType>,
+    pub(crate) read_transport_class: Py<PyType>,
     pub(crate) buffered_protocol_class: Py<PyType>,
     pub(crate) iscoroutine: Py<PyAny>,
     /// The module `asyncio.events`: its functions are looked up at each use, since programs replace them.
@@ -54,7 +57,13 @@ impl Asyncio {
             task_class: class("Task")?,
             handle_class: class("Handle")?,
             timer_handle_class: class("TimerHandle")?,
+            thread_safe_handle_class: py
+                .import("asyncio.events")?
+                .getattr_opt("_ThreadSafeHandle")?
+                .map(|class| class.cast_into::<PyType>().map(Bound::unbind))
+                .transpose()?,
             transport_class: class("Transport")?,
+            read_transport_class: class("ReadTransport")?,
             buffered_protocol_class: class("BufferedProtocol")?,
             iscoroutine: function("asyncio.coroutines", "iscoroutine")?,
             events: py.import("asyncio.events")?.unbind(),

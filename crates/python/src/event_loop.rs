@@ -16,6 +16,7 @@ use crate::face::PyFace;
 use crate::handle::{Handle, TimerHandle};
 use crate::job::{Job, PyKinds};
 use crate::overrides::Overrides;
+use crate::parking;
 use crate::pool;
 use crate::task::Task;
 use crate::transport::Streams;
@@ -27,10 +28,17 @@ use crate::transport::Streams;
 pub(crate) struct Loop {
     /// Gone once the loop is closed.
     engine: GilCell<Option<Engine<PyKinds>>>,
+    /// In a process that was forked: the engine of the parent's loop. The kernel's side of it is shared, so it is
+    /// not used any more, only kept.
+    parents_engine: GilCell<Option<Engine<PyKinds>>>,
     task_factory: Slot,
     /// The thread that runs the loop, or 0.
     thread_id: AtomicU64,
+    /// Whether its thread waits for the poller, or for ever: it runs no Python code.
+    at_rest: AtomicBool,
     closed: AtomicBool,
+    /// Whether this is a forked process's copy of a loop.
+    forked: AtomicBool,
     debug: AtomicBool,
     overrides: Overrides,
     /// Neither closed, nor in debug mode, nor with another `call_soon`: jobs may be queued without asking.
@@ -182,9 +190,23 @@ impl Loop {
         self.fast.store(fast, Relaxed);
     }
 
+    pub(crate) fn set_at_rest(&self, at_rest: bool) {
+        self.at_rest.store(at_rest, Relaxed);
+    }
+
+    #[cold]
+    fn closed_error(&self) -> PyErr {
+        PyRuntimeError::new_err(if self.forked.load(Relaxed) {
+            "Event loop is closed: it was made before this process was forked, and belongs to the parent; \
+             make a new one"
+        } else {
+            "Event loop is closed"
+        })
+    }
+
     pub(crate) fn check_open(&self) -> PyResult<()> {
         if self.closed.load(Relaxed) {
-            return Err(PyRuntimeError::new_err("Event loop is closed"));
+            return Err(self.closed_error());
         }
         Ok(())
     }
@@ -373,7 +395,10 @@ impl Loop {
             engine: GilCell::new(Some(engine)),
             task_factory: Slot::empty(),
             thread_id: AtomicU64::new(0),
+            at_rest: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            forked: AtomicBool::new(false),
+            parents_engine: GilCell::new(None),
             debug: AtomicBool::new(false),
             overrides: Overrides::of_class(class)?,
             fast: AtomicBool::new(false),
@@ -486,6 +511,7 @@ impl Loop {
         event_loop.thread_id.store(thread_ident(), Relaxed);
         let face = PyFace::new(this);
         let result = loop {
+            parking::park_at_end(this);
             if let Err(error) = Loop::set_clock(this).and_then(|()| turn(&face)) {
                 break Err(error);
             }
@@ -494,7 +520,11 @@ impl Loop {
                 break Ok(());
             }
         };
-        let result = result.and(Loop::clear_left_task(this));
+        let result = result.and(Loop::clear_left_task(this)).and(event_loop.check_open());
+        if event_loop.is_closed() {
+            // This process was forked during the run.
+            drop(event_loop.engine.with(py, Option::take));
+        }
         event_loop.track_queued(py);
         event_loop.engine(py, Engine::take_stop);
         event_loop.thread_id.store(0, Relaxed);
@@ -523,6 +553,32 @@ impl Loop {
             drop(engine.clear());
         }
         Ok(true)
+    }
+
+    /// Whether the loop runs no Python code now, and will not before it has had a look around.
+    fn _is_at_rest(&self) -> bool {
+        self.at_rest.load(Relaxed)
+    }
+
+    /// Called in a process that was forked: the loop is closed here, and lives on in the parent.
+    ///
+    /// Nothing is dropped, and nothing said to the kernel that would be noticed there.
+    fn _after_fork(&self, py: Python<'_>) {
+        if self.closed.swap(true, Relaxed) {
+            return;
+        }
+        self.forked.store(true, Relaxed);
+        self.update_fast();
+        let stopped = if self.thread_id.swap(0, Relaxed) == thread_ident() {
+            // A turn is under way, and has to come to its end.
+            let mut engine = Engine::new(Clock::monotonic()).ok();
+            engine.iter_mut().for_each(Engine::stop);
+            engine
+        } else {
+            None
+        };
+        let parents = self.engine.with(py, |engine| std::mem::replace(engine, stopped));
+        self.parents_engine.with(py, |kept| *kept = parents);
     }
 
     #[getter]
@@ -598,22 +654,27 @@ impl Loop {
         self.task_factory.traverse(visit)?;
         self.current_handle.traverse(visit)?;
         self.left_task.traverse(visit)?;
-        self.engine
-            .inspect(|engine| {
-                let Some(engine) = engine else { return Ok(()) };
-                engine.ready().try_for_each(|job| job.traverse(visit))?;
-                engine.timers().try_for_each(|timer| visit.call(timer))?;
-                engine.watchers().try_for_each(|target| target.traverse(visit))
-            })
-            .unwrap_or(Ok(()))
+        for engine in [&self.engine, &self.parents_engine] {
+            engine
+                .inspect(|engine| {
+                    let Some(engine) = engine else { return Ok(()) };
+                    engine.ready().try_for_each(|job| job.traverse(visit))?;
+                    engine.timers().try_for_each(|timer| visit.call(timer))?;
+                    engine.watchers().try_for_each(|target| target.traverse(visit))
+                })
+                .unwrap_or(Ok(()))?;
+        }
+        Ok(())
     }
 
     fn __clear__(&self) {
         self.task_factory.clear();
         self.closed.store(true, Relaxed);
         self.update_fast();
-        if let Some(Some(mut engine)) = self.engine.take_unlent() {
-            drop(engine.clear());
+        for engine in [&self.engine, &self.parents_engine] {
+            if let Some(Some(mut engine)) = engine.take_unlent() {
+                drop(engine.clear());
+            }
         }
     }
 }

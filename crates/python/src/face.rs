@@ -11,6 +11,7 @@ use crate::errors::io_error;
 use crate::event_loop::Loop;
 use crate::handle::{self, Handle};
 use crate::job::{Job, PyKinds};
+use crate::parking;
 
 /// A loop that is running, in the thread that holds the GIL.
 pub(crate) struct PyFace<'a, 'py> {
@@ -84,7 +85,11 @@ impl Face for PyFace<'_, '_> {
         }
         // The task may have gone with that, and what it held may have called the loop.
         let timeout = self.with(|engine| engine.timeout());
-        self.py().detach(|| poller.wait(events, timeout))
+        self.event_loop.get().set_at_rest(true);
+        let result = self.py().detach(|| poller.wait(events, timeout));
+        parking::park_at_end(self.event_loop);
+        self.event_loop.get().set_at_rest(false);
+        result
     }
 
     #[inline]

@@ -603,9 +603,9 @@ impl Future {
     }
 
     #[setter(_asyncio_future_blocking)]
-    fn set_asyncio_future_blocking(&self, py: Python<'_>, value: bool) -> PyResult<()> {
-        self.check_initialized(py)?;
-        self.set_blocking(value);
+    fn set_asyncio_future_blocking(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.check_initialized(value.py())?;
+        self.set_blocking(value.is_truthy()?);
         Ok(())
     }
 

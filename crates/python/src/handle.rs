@@ -9,7 +9,9 @@ use crate::asyncio::{self, Asyncio};
 use crate::cell::Slot;
 use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
+use crate::parking;
 use crate::pool::{self, Pool, Pooled};
+use crate::sharing::Sharing;
 
 /// A callback that a loop was asked to run.
 #[pyclass(frozen, subclass, weakref, module = "boros", name = "Handle")]
@@ -22,6 +24,8 @@ pub(crate) struct Handle {
     /// What it looked like before a cancellation in debug mode took its callback.
     repr: Slot,
     cancelled: AtomicBool,
+    /// For a handle that other threads may cancel: see `crate::sharing`.
+    sharing: Sharing,
 }
 
 impl Handle {
@@ -40,7 +44,13 @@ impl Handle {
             source_traceback: Slot::from_option(source_traceback),
             repr: Slot::empty(),
             cancelled: AtomicBool::new(false),
+            sharing: Sharing::default(),
         }
+    }
+
+    /// Has other threads that cancel the handle wait while its callback runs.
+    pub(crate) fn share(&self) {
+        self.sharing.share();
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -56,11 +66,12 @@ impl Handle {
         if is_exclusive(this) {
             return Handle::run_exclusive(this);
         }
-        let result = if this.get().is_cancelled() {
+        let py = this.py();
+        let handle = this.get();
+        let result = if handle.is_cancelled() {
             Ok(())
         } else {
-            let py = this.py();
-            let handle = this.get();
+            let _running = handle.sharing.enter();
             match (handle.callback.get(py), handle.args.get(py), handle.context.get(py)) {
                 (Some(callback), Some(args), Some(context)) => {
                     match call(&callback, &args, &context) {
@@ -194,12 +205,7 @@ fn call<'py>(
         // they are; the result is a new reference or NULL with an exception set.
         unsafe {
             let items = (*args.as_ptr().cast::<ffi::PyTupleObject>()).ob_item.as_ptr();
-            let (callee, count, none) = (callback.as_ptr(), args.len(), std::ptr::null_mut());
-            // What `PyObject_Vectorcall` does, without its check of the result for consistency.
-            let result = match ffi::PyVectorcall_Function(callee) {
-                Some(function) => function(callee, items, count, none),
-                None => ffi::PyObject_Vectorcall(callee, items, count, none),
-            };
+            let result = parking::vectorcall(callback.as_ptr(), items, args.len());
             Bound::from_owned_ptr_or_err(callback.py(), result)
         }
     })
@@ -251,11 +257,13 @@ impl Handle {
 
     /// Keeps the callback from being called. Has no effect once it has been.
     fn cancel(this: &Bound<'_, Self>) -> PyResult<()> {
+        this.get().sharing.wait(this.py());
         Handle::cancel_once(this).map(|_| ())
     }
 
     /// Whether :meth:`cancel` was called.
-    fn cancelled(&self) -> bool {
+    fn cancelled(&self, py: Python<'_>) -> bool {
+        self.sharing.wait(py);
         self.is_cancelled()
     }
 
@@ -317,6 +325,11 @@ impl Handle {
     #[getter]
     fn __class__(this: &Bound<'_, Self>) -> PyResult<Py<PyType>> {
         let asyncio = Asyncio::get(this.py())?;
+        if this.get().sharing.is_shared()
+            && let Some(class) = &asyncio.thread_safe_handle_class
+        {
+            return Ok(class.clone_ref(this.py()));
+        }
         let class = if this.is_instance_of::<TimerHandle>() {
             &asyncio.timer_handle_class
         } else {

@@ -12,9 +12,10 @@ use crate::context::{copy_current, run_in};
 use crate::event_loop::Loop;
 use crate::future::Future;
 use crate::handle::{Handle, TimerHandle};
+use crate::parking;
 use crate::step;
 use crate::task::Task;
-use crate::transport::{self, Listener, StreamTransport};
+use crate::transport::{self, Listener, PipeEnd, StreamTransport};
 
 /// One thing to run.
 pub(crate) enum Job {
@@ -36,6 +37,8 @@ pub(crate) enum Job {
     ConnectionLost { transport: Py<StreamTransport>, error: Option<Py<PyAny>>, context: Py<PyAny> },
     /// Accept what connections wait.
     Accept(Py<Listener>),
+    /// Tell a transport that its pipe is ready.
+    Pipe(PipeEnd, Direction),
 }
 
 /// Who waits for a descriptor.
@@ -46,6 +49,8 @@ pub(crate) enum Target {
     Stream(Py<StreamTransport>),
     /// A listening socket.
     Listener(Py<Listener>),
+    /// A pipe.
+    Pipe(PipeEnd),
 }
 
 impl Target {
@@ -54,6 +59,7 @@ impl Target {
             Target::Handle(handle) => visit.call(handle),
             Target::Stream(transport) => visit.call(transport),
             Target::Listener(listener) => visit.call(listener),
+            Target::Pipe(end) => end.traverse(visit),
         }
     }
 
@@ -61,7 +67,7 @@ impl Target {
     pub(crate) fn as_stream(&self, py: Python<'_>) -> Option<Py<StreamTransport>> {
         match self {
             Target::Stream(transport) => Some(transport.clone_ref(py)),
-            Target::Handle(_) | Target::Listener(_) => None,
+            Target::Handle(_) | Target::Listener(_) | Target::Pipe(_) => None,
         }
     }
 }
@@ -73,6 +79,11 @@ impl Kinds for PyKinds {
     type Job = Job;
     type Target = Target;
     type Timer = Py<TimerHandle>;
+    type Remote = Job;
+
+    fn received(job: Job) -> Job {
+        job
+    }
 
     fn ready(target: &Target, _fd: RawFd, direction: Direction, _readiness: Readiness) -> Job {
         // SAFETY: the engine is only ever lent with the GIL held, see `GilCell`.
@@ -87,6 +98,7 @@ impl Kinds for PyKinds {
                 }
             }
             Target::Listener(listener) => Job::Accept(listener.clone_ref(py)),
+            Target::Pipe(end) => Job::Pipe(end.clone_ref(py), direction),
         }
     }
 
@@ -165,10 +177,20 @@ impl Job {
                 Listener::accept_ready(&listener)
                     .or_else(|error| failed(event_loop, &listener, "_accept_ready", error))
             }
+            Job::Pipe(end, direction) => end.ready(py, direction).or_else(|error| {
+                failed(event_loop, &end.as_any(py), PipeEnd::method(direction), error)
+            }),
             Job::Callback { function, context, future } => {
                 let (function, context, future) =
                     (function.into_bound(py), context.into_bound(py), future.into_bound(py));
-                match run_in(&context, || function.call1((&future,))) {
+                // SAFETY: the GIL is held and the objects are owned here; the result is a new reference or NULL
+                // with an exception set.
+                let result = run_in(&context, || unsafe {
+                    let args = [future.as_ptr()];
+                    let result = parking::vectorcall(function.as_ptr(), args.as_ptr(), args.len());
+                    Bound::from_owned_ptr_or_err(py, result)
+                });
+                match result {
                     Ok(_) => Ok(()),
                     Err(error) => {
                         let args = PyTuple::new(py, [future])?.unbind();
@@ -211,6 +233,7 @@ impl Job {
                 context: context.clone_ref(py),
             },
             Job::Accept(listener) => Job::Accept(listener.clone_ref(py)),
+            Job::Pipe(end, direction) => Job::Pipe(end.clone_ref(py), *direction),
         }
     }
 
@@ -239,6 +262,7 @@ impl Job {
                 visit.call(context)
             }
             Job::Accept(listener) => visit.call(listener),
+            Job::Pipe(end, _) => end.traverse(visit),
         }
     }
 
@@ -257,6 +281,9 @@ impl Job {
             Job::Readable(transport) => bound_method(transport.bind(py), "_read_ready")?,
             Job::Writable(transport) => bound_method(transport.bind(py), "_write_ready")?,
             Job::Accept(listener) => bound_method(listener.bind(py), "_accept_ready")?,
+            Job::Pipe(end, direction) => {
+                bound_method(&end.as_any(py), PipeEnd::method(*direction))?
+            }
             Job::Connected { transport, made, .. } => {
                 (made.clone_ref(py), PyTuple::new(py, [transport])?.unbind(), copy_current(py)?)
             }

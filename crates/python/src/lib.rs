@@ -14,9 +14,11 @@ mod handle;
 mod job;
 mod loop_ref;
 mod overrides;
+mod parking;
 mod pool;
 mod scheduler;
 mod scheduling;
+mod sharing;
 mod step;
 mod task;
 mod task_list;
@@ -37,7 +39,10 @@ fn _boros(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<handle::TimerHandle>()?;
     m.add_class::<transport::StreamTransport>()?;
     m.add_class::<transport::Listener>()?;
+    m.add_class::<transport::ReadPipeTransport>()?;
+    m.add_class::<transport::WritePipeTransport>()?;
     m.add_function(wrap_pyfunction!(task::pending_tasks, m)?)?;
+    m.add_function(wrap_pyfunction!(parking::park_other_threads, m)?)?;
     scheduler::register(m)?;
     finalizer::install::<future::Future>(m.py())?;
     finalizer::install::<task::Task>(m.py())?;
@@ -47,6 +52,8 @@ fn _boros(m: &Bound<'_, PyModule>) -> PyResult<()> {
     pool::install::<handle::Handle>(m.py());
     pool::install::<handle::TimerHandle>(m.py());
     finalizer::install_with_dealloc::<transport::StreamTransport>(m.py())?;
+    finalizer::install_with_dealloc::<transport::ReadPipeTransport>(m.py())?;
+    finalizer::install_with_dealloc::<transport::WritePipeTransport>(m.py())?;
     future_iter::install_slots(m.py());
     scheduling::register(m)
 }

@@ -146,6 +146,9 @@ impl FastMethod for CallSoonThreadsafe {
         let method = "call_soon_threadsafe";
         let Call { callback, rest, context, .. } = Call::extract(&args, method, None)?;
         let handle = Loop::make_handle(this, &callback, args.rest(rest)?, context, method)?;
+        if cfg!(Py_3_14) {
+            handle.share();
+        }
         let handle = new_handle(this, handle)?;
         let job = Job::Handle(handle.clone().unbind());
         // The GIL orders this with everything else that is queued; only the wait has to be ended.

@@ -11,6 +11,7 @@ use crate::context::run_in;
 use crate::event_loop::Loop;
 use crate::future::Future;
 use crate::job::{self, Job};
+use crate::parking;
 use crate::task::{Task, cancel_waiter};
 
 /// What a step of a coroutine answers.
@@ -214,7 +215,7 @@ fn advance<'py>(coro: &Bound<'py, PyAny>, error: Option<PyErr>) -> Outcome<'py> 
             let mut result = std::ptr::null_mut();
             // SAFETY: the GIL is held, and `result` is a new reference unless the answer is an error.
             unsafe {
-                match ffi::PyIter_Send(coro.as_ptr(), ffi::Py_None(), &mut result) {
+                match parking::iter_send(coro.as_ptr(), ffi::Py_None(), &mut result) {
                     ffi::PySendResult::PYGEN_NEXT => {
                         return Outcome::Yielded(Bound::from_owned_ptr(py, result));
                     }

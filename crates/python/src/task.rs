@@ -1,7 +1,7 @@
 //! `boros.Task`: a future that runs a coroutine (PEP 3156, CPython's `Lib/asyncio/tasks.py`).
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyRecursionError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, ffi, intern};
@@ -159,26 +159,60 @@ impl Task {
     }
 
     /// Asks the task to end: `Task.cancel` of the interpreter.
+    ///
+    /// Goes down the chain of tasks that wait for each other, which may be longer than the stack is deep.
+    ///
+    /// # Errors
+    /// A `RecursionError` when the chain is a circle, and what the `cancel` of an awaited object raises.
     pub(crate) fn request_cancel(
         this: &Bound<'_, Self>,
         message: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
         let py = this.py();
-        let (task, future) = (this.get(), this.as_super().get());
-        future.hush();
-        if future.is_done() {
+        if !Task::count_cancel_request(this) {
             return Ok(false);
         }
-        task.cancel_requests.fetch_add(1, Relaxed);
-        if let Some(waiter) = task.waiter.get(py)
-            && cancel_waiter(&waiter, message)?
-        {
-            // The task is woken by what it waited for, with the cancellation as the outcome.
-            return Ok(true);
+        let mut task = this.clone();
+        // A task that comes again after it was marked shows a circle. The mark moves on now and then, since the
+        // chain may lead into a circle that its beginning is no part of.
+        let (mut marked, mut steps, mut limit) = (this.clone(), 0_u32, 16_u32);
+        while let Some(waiter) = task.get().waiter.get(py) {
+            let Ok(next) = waiter.cast_exact::<Task>() else {
+                if cancel_waiter(&waiter, message)? {
+                    // The task is woken by what it waited for, with the cancellation as the outcome.
+                    return Ok(true);
+                }
+                break;
+            };
+            if !Task::count_cancel_request(next) {
+                break;
+            }
+            if next.is(&marked) {
+                return Err(PyRecursionError::new_err(format!(
+                    "cannot cancel a task that waits for itself: {}",
+                    next.repr()?
+                )));
+            }
+            steps += 1;
+            if steps == limit {
+                (marked, steps, limit) = (next.clone(), 0, limit.saturating_mul(2));
+            }
+            task = next.clone();
         }
-        task.must_cancel.store(true, Relaxed);
-        future.set_cancel_message(message, py);
+        task.get().must_cancel.store(true, Relaxed);
+        task.as_super().get().set_cancel_message(message, py);
         Ok(true)
+    }
+
+    /// Answers False if the task is done.
+    fn count_cancel_request(this: &Bound<'_, Self>) -> bool {
+        let future = this.as_super().get();
+        future.hush();
+        if future.is_done() {
+            return false;
+        }
+        this.get().cancel_requests.fetch_add(1, Relaxed);
+        true
     }
 }
 
@@ -284,15 +318,17 @@ impl Task {
         PyClassInitializer::from(Future::uninitialized()).add_subclass(Task::uninitialized())
     }
 
-    #[pyo3(signature = (coro, *, r#loop = None, name = None, context = None, eager_start = false))]
+    #[pyo3(signature = (coro, *, r#loop = None, name = None, context = None, eager_start = None))]
     fn __init__(
         this: &Bound<'_, Self>,
         coro: &Bound<'_, PyAny>,
         r#loop: Option<&Bound<'_, PyAny>>,
         name: Option<&Bound<'_, PyAny>>,
         context: Option<Py<PyAny>>,
-        eager_start: bool,
+        eager_start: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+        // None, which later versions pass, means no.
+        let eager_start = eager_start.map_or(Ok(false), |eager_start| eager_start.is_truthy())?;
         this.as_super().get().initialize(this.py(), r#loop)?;
         Task::start(this, coro, name, context, eager_start)
     }
@@ -413,14 +449,20 @@ impl Task {
         self.cancelling()
     }
 
+    #[setter(_num_cancels_requested)]
+    fn set_num_cancels_requested(&self, value: i64) {
+        self.cancel_requests.store(value, Relaxed);
+    }
+
     #[getter]
     fn _log_destroy_pending(&self) -> bool {
         self.log_destroy_pending.load(Relaxed)
     }
 
     #[setter(_log_destroy_pending)]
-    fn set_log_destroy_pending(&self, value: bool) {
-        self.log_destroy_pending.store(value, Relaxed);
+    fn set_log_destroy_pending(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.log_destroy_pending.store(value.is_truthy()?, Relaxed);
+        Ok(())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

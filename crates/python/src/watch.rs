@@ -15,10 +15,17 @@ use crate::job::Target;
 /// The descriptor that an integer or an object with a `fileno` means.
 ///
 /// # Errors
-/// A `ValueError` for anything else and for negative numbers, as `selectors` raises it.
+/// A `ValueError` for anything else and for negative numbers, an `OverflowError` for numbers that are too large, as
+/// `selectors` raises them.
 pub(crate) fn fileno(object: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     let number = if object.is_instance_of::<PyInt>() {
-        object.extract::<RawFd>().map_err(|_| invalid(object))?
+        match object.extract::<RawFd>() {
+            Ok(number) => number,
+            Err(_) if object.lt(0)? => {
+                return Err(PyValueError::new_err(format!("Invalid file descriptor: {object}")));
+            }
+            Err(error) => return Err(error),
+        }
     } else {
         let fileno =
             object.getattr_opt(intern!(object.py(), "fileno"))?.ok_or_else(|| invalid(object))?;
@@ -81,7 +88,7 @@ pub(crate) fn retire(py: Python<'_>, target: Option<Target>) -> PyResult<()> {
     match target {
         Some(Target::Handle(handle)) => Handle::cancel_once(handle.bind(py)).map(drop),
         // They look for themselves whether they are still wanted.
-        Some(Target::Stream(_) | Target::Listener(_)) | None => Ok(()),
+        Some(Target::Stream(_) | Target::Listener(_) | Target::Pipe(_)) | None => Ok(()),
     }
 }
 

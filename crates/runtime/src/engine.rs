@@ -22,7 +22,7 @@ pub struct Engine<K: Kinds> {
     pub(crate) registry: Registry<K::Target>,
     pub(crate) events: Option<Events>,
     pub(crate) poller: Arc<Poller>,
-    pub(crate) inbox: Arc<Inbox<K::Job>>,
+    pub(crate) inbox: Arc<Inbox<K::Remote>>,
     pub(crate) clock: Clock,
     pub(crate) stopping: bool,
     /// How many of the waiting descriptors are the loop's own, and may be noticed a little later.
@@ -77,7 +77,7 @@ impl<K: Kinds> Engine<K> {
     }
 
     /// The way in from other threads.
-    pub fn inbox(&self) -> &Arc<Inbox<K::Job>> {
+    pub fn inbox(&self) -> &Arc<Inbox<K::Remote>> {
         &self.inbox
     }
 
@@ -105,7 +105,7 @@ impl<K: Kinds> Engine<K> {
 
     /// Moves what other threads handed in to the ready queue.
     pub fn drain_inbox(&mut self) {
-        self.inbox.drain_into(&mut self.ready);
+        self.inbox.drain_into(&mut self.ready, K::received);
     }
 
     /// Adds a timer that is due at `when`.

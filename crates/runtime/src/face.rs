@@ -15,6 +15,11 @@ pub trait Kinds: Sized {
     type Target;
     /// A thing to do at a point in time.
     type Timer;
+    /// What other threads hand in; the job itself where that can be sent.
+    type Remote;
+
+    /// The job of what another thread handed in.
+    fn received(remote: Self::Remote) -> Self::Job;
 
     /// The job that tells `target` of its descriptor.
     fn ready(

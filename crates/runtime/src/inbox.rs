@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use boros_reactor::Waker;
 
-/// Jobs that other threads hand to a loop. One system call wakes the loop per burst, and none while it runs.
+/// What other threads hand to a loop. One system call wakes the loop per burst, and none while it runs.
 #[derive(Debug)]
 pub struct Inbox<J> {
     jobs: Mutex<Vec<J>>,
@@ -39,19 +39,19 @@ impl<J> Inbox<J> {
         self.filled.load(Ordering::SeqCst)
     }
 
-    /// Moves what has come in to the end of `ready`.
+    /// Moves what has come in to the end of `ready`, each made the job that it stands for.
     #[inline(always)]
-    pub(crate) fn drain_into(&self, ready: &mut VecDeque<J>) {
+    pub(crate) fn drain_into<K>(&self, ready: &mut VecDeque<K>, received: impl Fn(J) -> K) {
         // A look first: it is cheap, and nearly always there is nothing.
         if self.filled.load(Ordering::Relaxed) {
-            self.drain_filled_into(ready);
+            self.drain_filled_into(ready, received);
         }
     }
 
     #[cold]
-    fn drain_filled_into(&self, ready: &mut VecDeque<J>) {
+    fn drain_filled_into<K>(&self, ready: &mut VecDeque<K>, received: impl Fn(J) -> K) {
         if self.filled.swap(false, Ordering::SeqCst) {
-            ready.extend(self.lock().drain(..));
+            ready.extend(self.lock().drain(..).map(received));
         }
     }
 

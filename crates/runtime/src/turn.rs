@@ -31,9 +31,11 @@ enum Begin<K: Kinds> {
 /// A wait to be done.
 struct Wait<K: Kinds> {
     poller: Arc<Poller>,
-    inbox: Arc<Inbox<K::Job>>,
+    inbox: Arc<Inbox<K::Remote>>,
     events: Events,
     timeout: Option<Duration>,
+    /// Whether others were told to wake this thread. If not, there is no wake-up to be swallowed.
+    wakeable: bool,
 }
 
 /// One pass: take in what other threads sent, wait for readiness (not at all when jobs are ready), queue the
@@ -51,7 +53,9 @@ pub fn turn<F: Face>(face: &F) -> Result<(), F::Error> {
         Begin::Expire => expire(face),
         Begin::Wait(mut wait) => {
             let result = face.wait(&wait.poller, &mut wait.events, wait.timeout);
-            wait.inbox.waker().finish();
+            if wait.wakeable {
+                wait.inbox.waker().finish();
+            }
             let result = match result {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(face.failed(error)),
                 _ => Ok(()),
@@ -94,19 +98,21 @@ impl<K: Kinds> Engine<K> {
 
     #[inline(never)]
     fn prepare(&mut self) -> Wait<K> {
-        let timeout = if !self.ready.is_empty() || self.stopping {
-            Some(Duration::ZERO)
-        } else {
+        let wakeable = self.ready.is_empty() && !self.stopping;
+        let timeout = if wakeable {
             self.skipped = 0;
             // Whoever sends from now on wakes us; what came in before is seen below.
             self.inbox.waker().prepare();
             self.timeout()
+        } else {
+            Some(Duration::ZERO)
         };
         Wait {
             poller: Arc::clone(&self.poller),
             inbox: Arc::clone(&self.inbox),
             events: self.events.take().unwrap_or_default(),
             timeout,
+            wakeable,
         }
     }
 

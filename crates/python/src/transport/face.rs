@@ -117,23 +117,11 @@ impl StreamTransport {
         high: Option<isize>,
         low: Option<isize>,
     ) -> PyResult<()> {
-        let high = match (high, low) {
-            (Some(high), _) => high,
-            (None, Some(low)) => low.saturating_mul(4),
-            (None, None) => HIGH_WATER as isize,
-        };
-        let low = low.unwrap_or(high.div_euclid(4));
-        let (Ok(unsigned_high), Ok(unsigned_low), true) =
-            (usize::try_from(high), usize::try_from(low), high >= low)
-        else {
-            return Err(PyValueError::new_err(format!(
-                "high ({high}) must be >= low ({low}) must be >= 0"
-            )));
-        };
+        let (low, high) = buffer_limits(high, low)?;
         write::flush(this)?;
         this.get().state.with(this.py(), |state| {
-            state.high = unsigned_high;
-            state.low = unsigned_low;
+            state.high = high;
+            state.low = low;
         });
         write::pause_protocol(this)
     }
@@ -322,6 +310,25 @@ impl StreamTransport {
         self.sender.clear();
         self.extra.clear();
         self.event_loop.clear();
+    }
+}
+
+/// The limits `(low, high)` that the arguments of `set_write_buffer_limits` mean.
+///
+/// # Errors
+/// A `ValueError` unless `high >= low >= 0`.
+pub(super) fn buffer_limits(high: Option<isize>, low: Option<isize>) -> PyResult<(usize, usize)> {
+    let high = match (high, low) {
+        (Some(high), _) => high,
+        (None, Some(low)) => low.saturating_mul(4),
+        (None, None) => HIGH_WATER as isize,
+    };
+    let low = low.unwrap_or(high.div_euclid(4));
+    match (usize::try_from(low), usize::try_from(high)) {
+        (Ok(unsigned_low), Ok(unsigned_high)) if high >= low => Ok((unsigned_low, unsigned_high)),
+        _ => {
+            Err(PyValueError::new_err(format!("high ({high}) must be >= low ({low}) must be >= 0")))
+        }
     }
 }
 

@@ -7,18 +7,17 @@ use pyo3::ffi::compat;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use pyo3::{ffi, intern};
-use rustix::buffer::Buffer;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
 
 use super::StreamTransport;
 use super::streams::MAX_READ;
+use super::via::Via;
 use crate::asyncio;
 use crate::context::run_in;
 use crate::errors::os_error;
 
 /// Where reads of this many bytes are expected, they are not copied.
-const LARGE_READ: usize = 32 * 1024;
+pub(super) const LARGE_READ: usize = 32 * 1024;
 
 const READ_ERROR: &str = "Fatal read error on socket transport";
 
@@ -46,9 +45,9 @@ fn read_bytes(this: &Bound<'_, StreamTransport>) -> PyResult<()> {
     let received = transport.state.with(py, |state| {
         let fd = state.descriptor()?;
         let received = if state.expected < LARGE_READ {
-            event_loop.get().streams().scratch(py, |scratch| copy_in(py, fd, scratch))
+            event_loop.get().streams().scratch(py, |scratch| copy_in(py, fd, Via::Socket, scratch))
         } else {
-            take_in(py, fd, state.expected)
+            take_in(py, fd, Via::Socket, state.expected)
         };
         if let Ok(data) = &received {
             let count = data.as_bytes().len();
@@ -81,19 +80,20 @@ fn read_bytes(this: &Bound<'_, StreamTransport>) -> PyResult<()> {
 }
 
 /// Why there is no data.
-enum Failed {
+pub(super) enum Failed {
     Read(Errno),
     /// An exception is set.
     Memory,
 }
 
 /// Reads by way of a buffer that all share: the `bytes` object is as small as what came.
-fn copy_in<'py>(
+pub(super) fn copy_in<'py>(
     py: Python<'py>,
     fd: BorrowedFd<'_>,
+    via: Via,
     scratch: &mut [u8],
 ) -> Result<Bound<'py, PyBytes>, Failed> {
-    let count = receive(fd, scratch).map_err(Failed::Read)?;
+    let count = via.read(fd, scratch).map_err(Failed::Read)?;
     // SAFETY: the GIL is held, and the first `count` bytes are initialised. Making a `bytes` object runs no
     // Python code; it is a new reference, or NULL with an exception set.
     unsafe {
@@ -106,9 +106,10 @@ fn copy_in<'py>(
 
 /// Reads into a new `bytes` object of `size` bytes, which is cut to what came: for much data that costs less
 /// than a copy.
-fn take_in<'py>(
+pub(super) fn take_in<'py>(
     py: Python<'py>,
     fd: BorrowedFd<'_>,
+    via: Via,
     size: usize,
 ) -> Result<Bound<'py, PyBytes>, Failed> {
     // SAFETY: the GIL is held. The writer's memory is nobody else's and may be written up to `size`; what the
@@ -119,7 +120,7 @@ fn take_in<'py>(
             return Err(Failed::Memory);
         }
         let memory = compat::PyBytesWriter_GetData(writer).cast::<MaybeUninit<u8>>();
-        match receive(fd, std::slice::from_raw_parts_mut(memory, size)) {
+        match via.read_uninit(fd, std::slice::from_raw_parts_mut(memory, size)) {
             Ok(count) => {
                 let data = compat::PyBytesWriter_FinishWithSize(writer, count as ffi::Py_ssize_t);
                 let data = Bound::from_owned_ptr_or_opt(py, data).ok_or(Failed::Memory)?;
@@ -151,7 +152,7 @@ fn read_into(this: &Bound<'_, StreamTransport>) -> PyResult<()> {
         }
     };
     let received = with_writable(&buffer, |slice| {
-        transport.state.with(py, |state| state.descriptor().map(|fd| receive(fd, slice)))
+        transport.state.with(py, |state| state.descriptor().map(|fd| Via::Socket.read(fd, slice)))
     });
     let count = match received {
         Ok(None | Some(Err(Errno::AGAIN))) => return Ok(()),
@@ -204,20 +205,6 @@ fn callback_failed(this: &Bound<'_, StreamTransport>, error: PyErr, message: &st
         return Err(error);
     }
     StreamTransport::fatal_error(this, error, message)
-}
-
-/// Never blocks, also where the program has made the socket blocking.
-fn receive<'a, B>(fd: BorrowedFd<'_>, buffer: &'a mut [B]) -> Result<usize, Errno>
-where
-    for<'b> &'b mut [B]: Buffer<u8>,
-{
-    loop {
-        match recv(fd, &mut *buffer, RecvFlags::DONTWAIT) {
-            Err(Errno::INTR) => {}
-            Ok((_, count)) => return Ok(count),
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 /// Lends `f` the memory of an object with a writable buffer. `f` must not run Python code.

@@ -20,16 +20,7 @@ const WRITE_ERROR: &str = "Fatal write error on socket transport";
 /// A `TypeError` for what is no bytes-like object, a `RuntimeError` after `write_eof`.
 pub(super) fn write(this: &Bound<'_, StreamTransport>, data: &Bound<'_, PyAny>) -> PyResult<()> {
     let is_bytes = data.is_exact_instance_of::<PyBytes>();
-    if !is_bytes
-        && !data.is_instance_of::<PyBytes>()
-        && !data.is_instance_of::<PyByteArray>()
-        && !data.is_instance_of::<PyMemoryView>()
-    {
-        return Err(PyTypeError::new_err(format!(
-            "data argument must be a bytes-like object, not {}",
-            data.get_type().name()?.repr()?
-        )));
-    }
+    check_bytes_like(data)?;
     check_may_write(this, "write")?;
     if is_bytes {
         // SAFETY: the type was checked.
@@ -40,6 +31,21 @@ pub(super) fn write(this: &Bound<'_, StreamTransport>, data: &Bound<'_, PyAny>) 
         Ok(piece) => write_piece(this, &piece),
         Err(error) => StreamTransport::fatal_error(this, error, WRITE_ERROR),
     }
+}
+
+/// # Errors
+/// A `TypeError` for what is no bytes-like object that can be written.
+pub(super) fn check_bytes_like(data: &Bound<'_, PyAny>) -> PyResult<()> {
+    if data.is_instance_of::<PyBytes>()
+        || data.is_instance_of::<PyByteArray>()
+        || data.is_instance_of::<PyMemoryView>()
+    {
+        return Ok(());
+    }
+    Err(PyTypeError::new_err(format!(
+        "data argument must be a bytes-like object, not {}",
+        data.get_type().name()?.repr()?
+    )))
 }
 
 /// `Transport.writelines`.
@@ -278,7 +284,7 @@ fn tell(this: &Bound<'_, StreamTransport>, method: &str) -> PyResult<()> {
 }
 
 /// A copy of the bytes behind any buffer, for a program may change them before they are sent.
-fn copied<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+pub(super) fn copied<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let py = object.py();
     let mut view = std::mem::MaybeUninit::<ffi::Py_buffer>::uninit();
     // SAFETY: the GIL is held; `view` is filled on success only, stays where it is, and is released. The

@@ -6,15 +6,13 @@ use std::os::fd::BorrowedFd;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
+
+use super::via::Via;
 
 /// As many pieces as one system call takes (Linux's `UIO_MAXIOV`) …
 const MAX_PIECES: usize = 1024;
 /// … and as many as an array on the stack is made for.
 const FEW_PIECES: usize = 32;
-
-/// Never blocks, also where the program has made the socket blocking; never raises SIGPIPE.
-const FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
 
 /// How an attempt to send ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,10 +60,15 @@ impl WriteBuffer {
         self.size = 0;
     }
 
-    /// Sends as much as the kernel takes. Never blocks.
+    /// Sends as much as the kernel takes to a socket. Never blocks.
     pub(crate) fn send(&mut self, py: Python<'_>, fd: BorrowedFd<'_>) -> Sent {
+        self.send_via(py, fd, Via::Socket)
+    }
+
+    /// Sends as much as the kernel takes. Blocks only on a file that does.
+    pub(crate) fn send_via(&mut self, py: Python<'_>, fd: BorrowedFd<'_>, via: Via) -> Sent {
         while self.size > 0 {
-            let (tried, sent) = self.send_once(py, fd);
+            let (tried, sent) = self.send_once(py, fd, via);
             match sent {
                 Ok(sent) => {
                     self.consume(py, sent);
@@ -82,15 +85,22 @@ impl WriteBuffer {
     }
 
     /// One system call: how many bytes it was given, and how many it took.
-    fn send_once(&self, py: Python<'_>, fd: BorrowedFd<'_>) -> (usize, Result<usize, Errno>) {
+    fn send_once(
+        &self,
+        py: Python<'_>,
+        fd: BorrowedFd<'_>,
+        via: Via,
+    ) -> (usize, Result<usize, Errno>) {
         match self.pieces.len() {
             1 => {
                 let piece = self.pieces.front().map_or(&[][..], |piece| piece.as_bytes(py));
                 let rest = &piece[self.start..];
-                (rest.len(), send(fd, rest, FLAGS))
+                (rest.len(), via.write(fd, rest))
             }
-            ..=FEW_PIECES => self.send_pieces(py, fd, &mut [IoSlice::new(&[]); FEW_PIECES]),
-            many => self.send_pieces(py, fd, &mut vec![IoSlice::new(&[]); many.min(MAX_PIECES)]),
+            ..=FEW_PIECES => self.send_pieces(py, fd, via, &mut [IoSlice::new(&[]); FEW_PIECES]),
+            many => {
+                self.send_pieces(py, fd, via, &mut vec![IoSlice::new(&[]); many.min(MAX_PIECES)])
+            }
         }
     }
 
@@ -98,6 +108,7 @@ impl WriteBuffer {
         &'a self,
         py: Python<'a>,
         fd: BorrowedFd<'_>,
+        via: Via,
         slices: &mut [IoSlice<'a>],
     ) -> (usize, Result<usize, Errno>) {
         let (mut count, mut tried, mut start) = (0, 0, self.start);
@@ -108,7 +119,7 @@ impl WriteBuffer {
             tried += piece.len();
             count += 1;
         }
-        (tried, sendmsg(fd, &slices[..count], &mut SendAncillaryBuffer::default(), FLAGS))
+        (tried, via.write_pieces(fd, &slices[..count]))
     }
 
     fn consume(&mut self, py: Python<'_>, mut sent: usize) {
