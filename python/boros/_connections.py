@@ -11,7 +11,7 @@ import socket
 import sys
 from asyncio.log import logger
 from collections.abc import Callable, Iterable, Sequence
-from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from boros import _happy_eyeballs
 from boros._addresses import interleave as interleave_infos
@@ -27,6 +27,7 @@ from boros._binding import (
 from boros._part import Part
 from boros._server import Server
 from boros._sockets import check_not_tls
+from boros._tls import check_tls_timeouts
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -79,8 +80,11 @@ class Connections(Part):
         """
         if server_hostname is not None and not ssl:
             raise ValueError("server_hostname is only meaningful with ssl")
-        if server_hostname is None and ssl and not host:
-            raise ValueError("You must set server_hostname when using ssl without a host")
+        if server_hostname is None and ssl:
+            # An empty one, which asks for no check, has to be given on purpose.
+            if not host:
+                raise ValueError("You must set server_hostname when using ssl without a host")
+            server_hostname = host  # type: ignore[assignment]
         check_tls_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
         if sock is not None:
             check_not_tls(sock)
@@ -92,7 +96,6 @@ class Connections(Part):
         elif sock.type != socket.SOCK_STREAM:
             # Unix sockets too: programs pass them, though there is a method of their own.
             raise ValueError(f"A Stream Socket was expected, got {sock!r}")
-        check_no_tls(ssl)
 
         mine = sock is None
         if sock is None:
@@ -113,7 +116,13 @@ class Connections(Part):
                 all_errors,
             )
         transport, protocol = await self._create_connection_transport(
-            sock, protocol_factory, close_on_error=mine
+            sock,
+            protocol_factory,
+            ssl,
+            server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+            close_on_error=mine,
         )
         if self.get_debug():
             sock = transport.get_extra_info("socket")
@@ -150,7 +159,6 @@ class Connections(Part):
             raise ValueError("no path and sock were specified")
         else:
             check_unix_stream(sock)
-        check_no_tls(ssl)
 
         mine = sock is None
         if sock is None:
@@ -162,7 +170,15 @@ class Connections(Part):
                 sock.close()
                 name_path(failure, path)  # type: ignore[arg-type]
                 raise
-        return await self._create_connection_transport(sock, protocol_factory, close_on_error=mine)
+        return await self._create_connection_transport(
+            sock,
+            protocol_factory,
+            ssl,
+            server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+            close_on_error=mine,
+        )
 
     async def connect_accepted_socket(
         self,
@@ -178,8 +194,15 @@ class Connections(Part):
             raise ValueError(f"A Stream Socket was expected, got {sock!r}")
         check_tls_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
         check_not_tls(sock)
-        check_no_tls(ssl)
-        transport, protocol = await self._create_connection_transport(sock, protocol_factory)
+        transport, protocol = await self._create_connection_transport(
+            sock,
+            protocol_factory,
+            ssl,
+            "",
+            server_side=True,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
         if self.get_debug():
             sock = transport.get_extra_info("socket")
             logger.debug("%r handled: (%r, %r)", sock, transport, protocol)
@@ -189,7 +212,12 @@ class Connections(Part):
         self,
         sock: socket.socket,
         protocol_factory: Callable[[], _ProtocolT],
+        ssl: _TLS,
+        server_hostname: str | None,
         *,
+        server_side: bool = False,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
         close_on_error: bool = False,
     ) -> tuple[asyncio.Transport, _ProtocolT]:
         try:
@@ -197,7 +225,20 @@ class Connections(Part):
             protocol = protocol_factory()
             self._ensure_fd_no_transport(sock)
             waiter = self.create_future()
-            transport = self._make_socket_transport(sock, protocol, waiter)
+            transport: asyncio.Transport
+            if ssl:
+                transport = self._make_ssl_transport(
+                    sock,
+                    protocol,
+                    None if isinstance(ssl, bool) else ssl,
+                    waiter,
+                    server_side=server_side,
+                    server_hostname=server_hostname,
+                    ssl_handshake_timeout=ssl_handshake_timeout,
+                    ssl_shutdown_timeout=ssl_shutdown_timeout,
+                )
+            else:
+                transport = self._make_socket_transport(sock, protocol, waiter)
         except BaseException:
             # From 3.14 on also a socket that was passed in: nobody else is left to close it.
             if close_on_error or sys.version_info >= (3, 14):
@@ -337,7 +378,10 @@ class Connections(Part):
             raise ValueError("Neither host/port nor sock were specified")
         elif sock.type != socket.SOCK_STREAM:
             raise ValueError(f"A Stream Socket was expected, got {sock!r}")
-        check_no_tls(ssl)
+        if ssl:
+            protocol_factory = self._tls_factory(
+                protocol_factory, ssl, ssl_handshake_timeout, ssl_shutdown_timeout
+            )
 
         mine = sock is None
         if sock is None:
@@ -384,7 +428,10 @@ class Connections(Part):
             raise ValueError("path was not specified, and no sock specified")
         else:
             check_unix_stream(sock)
-        check_no_tls(ssl)
+        if ssl:
+            protocol_factory = self._tls_factory(
+                protocol_factory, ssl, ssl_handshake_timeout, ssl_shutdown_timeout
+            )
 
         mine = sock is None
         if sock is None:
@@ -490,51 +537,8 @@ class Connections(Part):
         except OSError as failure:
             logger.error("Unable to clean up listening UNIX socket %r: %r", path, failure)
 
-    # What is to come
-
-    async def start_tls(
-        self,
-        transport: asyncio.WriteTransport,
-        protocol: asyncio.BaseProtocol,
-        sslcontext: SSLContext,
-        *,
-        server_side: bool = False,
-        server_hostname: str | None = None,
-        ssl_handshake_timeout: float | None = None,
-        ssl_shutdown_timeout: float | None = None,
-    ) -> asyncio.Transport | None:
-        """Raise :exc:`NotImplementedError`: boros cannot do TLS yet."""
-        raise NotImplementedError("boros does not support TLS yet")
-
-    async def sendfile(
-        self,
-        transport: asyncio.WriteTransport,
-        file: IO[bytes],
-        offset: int = 0,
-        count: int | None = None,
-        *,
-        fallback: bool = True,
-    ) -> int:
-        """Raise :exc:`NotImplementedError`: boros cannot send files yet."""
-        raise NotImplementedError("boros does not support sendfile() yet")
-
 
 # Checks
-
-
-def check_tls_timeouts(tls: object, handshake: float | None, shutdown: float | None) -> None:
-    """Raise :exc:`ValueError` for timeouts of TLS where there is none."""
-    if tls:
-        return
-    for name, value in (("ssl_handshake_timeout", handshake), ("ssl_shutdown_timeout", shutdown)):
-        if value is not None:
-            raise ValueError(f"{name} is only meaningful with ssl")
-
-
-def check_no_tls(tls: object) -> None:
-    """Raise :exc:`NotImplementedError` where TLS was asked for."""
-    if tls:
-        raise NotImplementedError("boros does not support TLS (the ssl argument) yet")
 
 
 def check_unix_stream(sock: socket.socket) -> None:

@@ -8,7 +8,9 @@ __all__ = ["Part"]
 
 if TYPE_CHECKING:
     import asyncio
+    import socket
     from collections.abc import Callable, Sequence
+    from ssl import SSLContext
     from typing import Any, TypeAlias
 
     from boros._boros import Loop
@@ -32,6 +34,27 @@ if TYPE_CHECKING:
             flags: int = 0,
             loop: asyncio.AbstractEventLoop,
         ) -> Sequence[AddressInfo]: ...
+        def _check_socket(self, sock: socket.socket) -> None: ...
+        async def _writable(self, sock: socket.socket) -> None: ...
+        def _make_ssl_transport(
+            self,
+            rawsock: socket.socket,
+            protocol: asyncio.BaseProtocol,
+            sslcontext: SSLContext | None,
+            waiter: asyncio.Future[None] | None = None,
+            *,
+            server_side: bool = False,
+            server_hostname: str | None = None,
+            ssl_handshake_timeout: float | None = None,
+            ssl_shutdown_timeout: float | None = None,
+        ) -> asyncio.Transport: ...
+        def _tls_factory(
+            self,
+            protocol_factory: Callable[[], asyncio.BaseProtocol],
+            sslcontext: SSLContext,
+            ssl_handshake_timeout: float | None,
+            ssl_shutdown_timeout: float | None,
+        ) -> Callable[[], asyncio.BaseProtocol]: ...
 
 else:
     Part = object

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from boros._part import Part
 
@@ -194,18 +194,6 @@ class Sockets(Part):
             except (BlockingIOError, InterruptedError):
                 pass
             await self._writable(sock)
-
-    async def sock_sendfile(
-        self,
-        sock: socket.socket,
-        file: IO[bytes],
-        offset: int = 0,
-        count: int | None = None,
-        *,
-        fallback: bool | None = True,
-    ) -> int:
-        """Raise :exc:`NotImplementedError`: boros cannot send files yet."""
-        raise NotImplementedError("boros does not support sock_sendfile() yet")
 
     # Connecting
 

@@ -21,8 +21,10 @@ from boros._datagrams import Datagrams
 from boros._executor import Executor
 from boros._processes import Processes
 from boros._reports import Reports
+from boros._sendfile import Sendfile
 from boros._signals import Signals
 from boros._sockets import Sockets
+from boros._tls import TLS
 
 __all__ = ["EventLoop"]
 
@@ -34,6 +36,8 @@ _tasks.install()
 class EventLoop(
     Connections,
     Datagrams,
+    TLS,
+    Sendfile,
     Processes,
     Sockets,
     Signals,

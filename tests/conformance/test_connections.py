@@ -802,38 +802,6 @@ def check_arguments(run, method, error, message, arguments):
     run(main())
 
 
-@pytest.mark.parametrize(
-    "method, arguments",
-    [
-        (
-            "create_connection",
-            {"protocol_factory": Recorder, "host": LOCAL, "port": 1, "ssl": True},
-        ),
-        (
-            "create_unix_connection",
-            {"protocol_factory": Recorder, "path": "/nowhere", "ssl": True, "server_hostname": "x"},
-        ),
-        (
-            "create_server",
-            {"protocol_factory": Recorder, "host": LOCAL, "port": 0, "ssl": "context"},
-        ),
-        (
-            "create_unix_server",
-            {"protocol_factory": Recorder, "path": "/nowhere", "ssl": "context"},
-        ),
-        ("start_tls", {"transport": None, "protocol": None, "sslcontext": None}),
-        ("sendfile", {"transport": None, "file": None}),
-        ("sock_sendfile", {"sock": None, "file": None}),
-    ],
-)
-def test_what_boros_cannot_do_yet_says_so(boros_run, method, arguments):
-    async def main():
-        with pytest.raises(NotImplementedError, match="boros does not support .* yet"):
-            await getattr(asyncio.get_running_loop(), method)(**arguments)
-
-    boros_run(main())
-
-
 # Servers
 
 

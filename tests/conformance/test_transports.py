@@ -278,6 +278,28 @@ def test_the_end_of_writing_waits_for_what_is_buffered(run, pair):
     run(main())
 
 
+def test_last_words_that_are_written_while_closing_are_sent(run, pair):
+    class HasLastWords(Recorder):
+        def resume_writing(self):
+            self.transport.write(b"last words")
+            super().resume_writing()
+
+    async def main():
+        left, right = pair()
+        protocol = HasLastWords()
+        transport = await attach(left, protocol)
+        transport.write(bytes(BIG))
+        assert protocol.paused.is_set()
+        transport.close()
+        loop = asyncio.get_running_loop()
+        receiving = loop.run_in_executor(None, recv_all, right, BIG + 100)
+        assert await protocol.lost is None
+        assert (await receiving)[BIG:] == b"last words"
+        await loop.shutdown_default_executor()
+
+    run(main())
+
+
 def test_reading_can_end_while_writing_goes_on(run, pair):
     class Patient(Recorder):
         def eof_received(self):

@@ -48,7 +48,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--group",
         choices=("default", "later", "all"),
         default="default",
-        help="later: what waits for a capability of the loop (TLS, pipes, ...)",
+        help="later: the modules that test CPython's own classes only",
     )
     parser.add_argument(
         "--timeout", type=float, default=30.0, metavar="SECONDS", help="for each test (default: 30)"

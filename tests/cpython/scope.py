@@ -1,18 +1,19 @@
 """Which of CPython's asyncio tests run: by default, and only when asked for."""
 
-import dataclasses
-import fnmatch
 import importlib.util
 
 PACKAGE = "test.test_asyncio"
 
 # In the order they start: the long ones first, so that parallel workers end together.
 DEFAULT_MODULES = (
+    "test_ssl",
     "test_tasks",
     "test_events",
     "test_base_events",
     "test_subprocess",
     "test_sock_lowlevel",
+    "test_sslproto",
+    "test_sendfile",
     "test_locks",
     "test_streams",
     "test_unix_events",
@@ -33,9 +34,6 @@ DEFAULT_MODULES = (
 )
 
 LATER_MODULES = (
-    "test_ssl",
-    "test_sslproto",
-    "test_sendfile",
     "test_transports",
     "test_protocols",
 )
@@ -47,44 +45,9 @@ OWN_MODULES = ("test_transports", "test_protocols")
 FUTURE_MODULES = ("test_futures",)
 
 
-@dataclasses.dataclass(frozen=True)
-class Later:
-    """Tests inside the default modules that wait for a capability of the loop."""
-
-    capability: str
-    patterns: tuple[str, ...]
-
-
-LATER_TESTS = (
-    Later(
-        "TLS",
-        (
-            "test_events.*EventLoopTests.test_*ssl*",
-            "test_events.*EventLoopTests.test_legacy_create_*ssl*",
-            "test_base_events.BaseEventLoopWithSelectorTests.test_create_connection_ssl_server_hostname_default",
-            "test_base_events.BaseEventLoopWithSelectorTests.test_create_*_ssl_timeout_for_plain_socket",
-            "test_streams.StreamTests.test_open*_ssl",
-            "test_streams.StreamTests.test_*start_tls*",
-        ),
-    ),
-    Later(
-        "sendfile",
-        (
-            "test_base_events.BaseLoopSockSendfileTests.*",
-            "test_unix_events.SelectorEventLoopUnixSockSendfileTests.*",
-        ),
-    ),
-)
-
-
-def later_capability(test: str) -> str | None:
-    """The capability that a test waits for, or None when it runs by default."""
-    for later in LATER_TESTS:
-        if any(fnmatch.fnmatchcase(test, pattern) for pattern in later.patterns):
-            return later.capability
-    if test.partition(".")[0] in LATER_MODULES:
-        return "a later module"
-    return None
+def is_later(test: str) -> bool:
+    """Whether a test is in one of the modules that a default run leaves out."""
+    return test.partition(".")[0] in LATER_MODULES
 
 
 def modules(group: str) -> list[str]:
@@ -95,4 +58,4 @@ def modules(group: str) -> list[str]:
 
 def in_group(test: str, group: str) -> bool:
     """Whether a test belongs to a group."""
-    return group == "all" or (later_capability(test) is not None) == (group == "later")
+    return group == "all" or is_later(test) == (group == "later")

@@ -246,16 +246,9 @@ def test_version_range_that_makes_no_sense():
         expected.version_in((3, 12, 1), "~3.12")
 
 
-def test_what_waits_for_a_capability():
-    assert (
-        scope.later_capability("test_events.EPollEventLoopTests.test_create_ssl_connection")
-        == "TLS"
-    )
-    assert scope.later_capability("test_events.EPollEventLoopTests.test_read_pipe") == "pipes"
-    assert scope.later_capability("test_events.EPollEventLoopTests.test_create_connection") is None
-    assert (
-        scope.later_capability("test_ssl.TestSSL.test_create_connection_ssl_1") == "a later module"
-    )
+def test_what_a_default_run_leaves_out():
+    assert not scope.is_later("test_events.EPollEventLoopTests.test_create_connection")
+    assert scope.is_later("test_protocols.ProtocolsAbsTests.test_empty")
 
 
 def test_the_committed_list_is_well_formed():

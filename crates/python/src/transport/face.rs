@@ -181,6 +181,16 @@ impl StreamTransport {
         Ok(Asyncio::get(this.py())?.transport_class.clone_ref(this.py()))
     }
 
+    #[classattr]
+    #[pyo3(name = "_start_tls_compatible")]
+    const STARTS_TLS: bool = true;
+
+    /// What asyncio's loops ask before they send a file.
+    #[getter]
+    fn _sendfile_compatible<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        py.import("asyncio.constants")?.getattr("_SendfileMode")?.getattr("TRY_NATIVE")
+    }
+
     #[getter]
     fn _sock<'py>(this: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         this.get().python_socket(this)
@@ -280,6 +290,7 @@ impl StreamTransport {
         self.context.traverse(visit)?;
         self.server.traverse(visit)?;
         self.socket.traverse(visit)?;
+        self.sender.traverse(visit)?;
         self.extra.traverse(visit)
     }
 
@@ -288,6 +299,7 @@ impl StreamTransport {
         self.context.clear();
         self.server.clear();
         self.socket.clear();
+        self.sender.clear();
         self.extra.clear();
         self.event_loop.clear();
     }

@@ -16,6 +16,7 @@ mod pipe_read;
 mod pipe_write;
 mod pipe_write_face;
 mod read;
+mod sendfile;
 mod stream;
 mod streams;
 mod via;

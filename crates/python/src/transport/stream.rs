@@ -39,6 +39,8 @@ pub(crate) struct StreamTransport {
     pub(super) socket: Slot,
     /// What was asked for by `get_extra_info`, and what the creator added.
     pub(super) extra: Slot<PyDict>,
+    /// What somebody who sends a file waits for.
+    pub(super) sender: Slot,
     pub(super) state: GilCell<State>,
 }
 
@@ -64,6 +66,8 @@ pub(super) struct State {
     pub(super) paused: bool,
     /// `write_eof` was called.
     pub(super) eof: bool,
+    /// Somebody sends a file: nobody else may write.
+    pub(super) sends_file: bool,
     /// The protocol lends its own buffer.
     pub(super) lends_buffer: bool,
     /// The loop watches for readability.
@@ -143,6 +147,7 @@ impl StreamTransport {
             server: Slot::from_option(server),
             socket: Slot::from_option(socket),
             extra: Slot::from_option(extra.map(Bound::unbind)),
+            sender: Slot::empty(),
             state: GilCell::new(State {
                 fd,
                 open: true,
@@ -156,6 +161,7 @@ impl StreamTransport {
                 closing: false,
                 paused: false,
                 eof: false,
+                sends_file: false,
                 lends_buffer,
                 reading: false,
                 writing: false,
@@ -309,6 +315,7 @@ impl StreamTransport {
         StreamTransport::unwatch_writing(this);
         let Some(event_loop) = this.get().event_loop.get(py) else { return Ok(()) };
         event_loop.get().check_open()?;
+        StreamTransport::fail_sender(this)?;
         if event_loop.get().is_debug() {
             event_loop.get().check_thread()?;
         }
@@ -354,6 +361,7 @@ impl StreamTransport {
         }) else {
             return Ok(());
         };
+        let told = StreamTransport::fail_sender(this);
         if let Some(event_loop) = transport.event_loop.take(py) {
             event_loop.bind(py).get().streams().unclaim(py, fd);
         }
@@ -368,7 +376,7 @@ impl StreamTransport {
             Some(server) => server.bind(py).call_method1(intern!(py, "_detach"), (this,)).map(drop),
             None => Ok(()),
         };
-        names.and(closed).and(detached)
+        names.and(told).and(closed).and(detached)
     }
 
     /// Reports what a callback raised as the loop does for the callbacks of handles.

@@ -21,7 +21,7 @@ const WRITE_ERROR: &str = "Fatal write error on socket transport";
 /// A `TypeError` for what is no bytes-like object, a `RuntimeError` after `write_eof`.
 pub(super) fn write(this: &Bound<'_, StreamTransport>, data: &Bound<'_, PyAny>) -> PyResult<()> {
     check_data(data)?;
-    check_eof(this, "write")?;
+    check_may_write(this, "write")?;
     if let Ok(piece) = data.cast_exact::<PyBytes>() {
         return write_piece(this, piece);
     }
@@ -57,7 +57,7 @@ pub(super) fn writelines(
     this: &Bound<'_, StreamTransport>,
     lines: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
-    check_eof(this, "writelines")?;
+    check_may_write(this, "writelines")?;
     let mut pieces = Vec::new();
     for line in lines.try_iter()? {
         let line = line?;
@@ -69,9 +69,16 @@ pub(super) fn writelines(
     pieces.iter().try_for_each(|piece| write_piece(this, piece))
 }
 
-fn check_eof(this: &Bound<'_, StreamTransport>, method: &str) -> PyResult<()> {
-    if this.get().state.with(this.py(), |state| state.eof) {
+/// Raises unless `method` may send something now.
+pub(super) fn check_may_write(this: &Bound<'_, StreamTransport>, method: &str) -> PyResult<()> {
+    let (eof, sends_file) = this.get().state.with(this.py(), |state| (state.eof, state.sends_file));
+    if eof {
         return Err(PyRuntimeError::new_err(format!("Cannot call {method}() after write_eof()")));
+    }
+    if sends_file {
+        return Err(PyRuntimeError::new_err(format!(
+            "unable to {method}; sendfile is in progress"
+        )));
     }
     Ok(())
 }
@@ -181,13 +188,22 @@ pub(crate) fn write_ready(this: &Bound<'_, StreamTransport>) -> PyResult<()> {
         Some(Sent::All) => StreamTransport::unwatch_writing(this),
         Some(Sent::Part) => {}
     }
-    let resumed = resume_protocol(this);
-    let (drained, closing, eof) = transport
-        .state
-        .with(py, |state| (state.buffer.is_empty() && state.lost == 0, state.closing, state.eof));
+    let mut resumed = resume_protocol(this);
+    if transport.state.with(py, |state| state.closing && state.dirty) {
+        // Its last words: nobody would look after the end of this job whether the connection is to end.
+        resumed = resumed.and(flush(this));
+    }
+    let (drained, closing, eof, sends_file) = transport.state.with(py, |state| {
+        let drained = state.buffer.is_empty() && state.lost == 0;
+        (drained, state.closing, state.eof, state.sends_file)
+    });
     if drained && closing {
         transport.state.with(py, |state| state.lost += 1);
         return resumed.and(StreamTransport::lose(this, None));
+    }
+    if drained && sends_file {
+        // It may end the connection for writing when the file is sent.
+        return resumed.and(StreamTransport::wake_sender(this));
     }
     if drained
         && eof
@@ -211,12 +227,15 @@ pub(super) fn write_eof(this: &Bound<'_, StreamTransport>) -> PyResult<()> {
         return Ok(());
     }
     flush(this)?;
-    let drained = this.get().state.with(py, |state| state.buffer.is_empty() && state.lost == 0);
+    let drained = this
+        .get()
+        .state
+        .with(py, |state| state.buffer.is_empty() && state.lost == 0 && !state.sends_file);
     if drained { end(this) } else { Ok(()) }
 }
 
 /// Tells the peer that nothing more comes.
-fn end(this: &Bound<'_, StreamTransport>) -> PyResult<()> {
+pub(super) fn end(this: &Bound<'_, StreamTransport>) -> PyResult<()> {
     let py = this.py();
     let result = this
         .get()
