@@ -20,6 +20,5 @@ GATES = (
     Gate("futures/ping-pong", 2.2),
     Gate("timers/schedule-cancel", 2.0),
     Gate("threads/threadsafe-own", 2.0),
-    Gate("threads/threadsafe-burst", 2.0),
     *(Gate(Echo("protocol", size, count).name, 1.0) for count in (1, 50) for size in SIZES),
 )

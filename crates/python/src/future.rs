@@ -422,10 +422,6 @@ unsafe impl Pooled for Future {
         &POOL
     }
 
-    fn create(py: Python<'_>, value: Future) -> PyResult<Bound<'_, Self>> {
-        Bound::new(py, value)
-    }
-
     unsafe fn write(object: &Bound<'_, Self>, value: Future) {
         // SAFETY: the place of the value in an object of this class, which holds none.
         unsafe { std::ptr::from_ref(object.get()).cast_mut().write(value) };

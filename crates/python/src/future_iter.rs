@@ -50,10 +50,6 @@ unsafe impl Pooled for FutureIter {
         &POOL
     }
 
-    fn create(py: Python<'_>, value: FutureIter) -> PyResult<Bound<'_, Self>> {
-        Bound::new(py, value)
-    }
-
     unsafe fn write(object: &Bound<'_, Self>, value: FutureIter) {
         // SAFETY: the place of the value in an object of this class, which holds none.
         unsafe { std::ptr::from_ref(object.get()).cast_mut().write(value) };

@@ -220,10 +220,6 @@ unsafe impl Pooled for Handle {
         &POOL
     }
 
-    fn create(py: Python<'_>, value: Handle) -> PyResult<Bound<'_, Self>> {
-        Bound::new(py, value)
-    }
-
     unsafe fn write(object: &Bound<'_, Self>, value: Handle) {
         // SAFETY: the place of the value in an object of this class, which holds none.
         unsafe { std::ptr::from_ref(object.get()).cast_mut().write(value) };
@@ -362,10 +358,6 @@ unsafe impl Pooled for TimerHandle {
     fn pool() -> &'static Pool {
         static POOL: Pool = Pool::new();
         &POOL
-    }
-
-    fn create(py: Python<'_>, (handle, timer): Self::Value) -> PyResult<Bound<'_, Self>> {
-        Bound::new(py, PyClassInitializer::from(handle).add_subclass(timer))
     }
 
     unsafe fn write(object: &Bound<'_, Self>, (handle, timer): Self::Value) {

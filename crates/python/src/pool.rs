@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
 
 use pyo3::prelude::*;
+use pyo3::pyclass::boolean_struct::True;
 use pyo3::{PyClass, ffi};
 
 use crate::cell::GilCell;
@@ -64,16 +65,13 @@ impl Pool {
 /// # Safety
 /// `write` initialises all that `drop_value` drops, and that is all that the object owns beside its
 /// `__dict__` and weak references.
-pub(crate) unsafe trait Pooled: PyClass {
+pub(crate) unsafe trait Pooled: PyClass<Frozen = True> {
     /// What a new object is made of.
     type Value;
     /// Whether the class has a finalizer. An object that it ran for once must not be used again.
     const FINALIZED: bool = false;
 
     fn pool() -> &'static Pool;
-
-    /// Makes an object the usual way.
-    fn create(py: Python<'_>, value: Self::Value) -> PyResult<Bound<'_, Self>>;
 
     /// Puts `value` into an object whose value was dropped.
     ///
@@ -105,7 +103,7 @@ pub(crate) fn create<T: Pooled>(py: Python<'_>, value: T::Value) -> PyResult<Bou
             unsafe { ffi::PyObject_GC_Track(object.as_ptr().cast()) };
             Ok(object)
         }
-        Err(value) => T::create(py, value),
+        Err(value) => allocate::<T>(py, value),
     }
 }
 
@@ -118,7 +116,7 @@ pub(crate) fn create_untracked<T: Pooled>(
     match reuse::<T>(py, value) {
         Ok(object) => Ok(object),
         Err(value) => {
-            let object = T::create(py, value)?;
+            let object = allocate::<T>(py, value)?;
             // SAFETY: the object is alive; its class takes part in collection.
             unsafe { ffi::PyObject_GC_UnTrack(object.as_ptr().cast()) };
             Ok(object)
@@ -133,6 +131,22 @@ pub(crate) fn track<T: Pooled>(object: &Bound<'_, T>) {
         if ffi::PyObject_GC_IsTracked(object.as_ptr()) == 0 {
             ffi::PyObject_GC_Track(object.as_ptr().cast());
         }
+    }
+}
+
+/// A tracked object in new memory.
+///
+/// PyO3's way there has the class looked up, and an initializer moved about, several times.
+fn allocate<T: Pooled>(py: Python<'_>, value: T::Value) -> PyResult<Bound<'_, T>> {
+    let class = T::pool().class.load(Relaxed);
+    // SAFETY: `class` is the exact class. The memory is filled with zeros, which is what an object of a frozen
+    // class holds beside its value: no `__dict__`, no weak references, and borrow checkers without a size. The
+    // collector cannot run before the value is written.
+    unsafe {
+        let object = Bound::from_owned_ptr_or_err(py, ffi::PyType_GenericAlloc(class, 0))?;
+        let object = object.cast_into_unchecked::<T>();
+        T::write(&object, value);
+        Ok(object)
     }
 }
 
@@ -188,16 +202,19 @@ unsafe fn tear_down<T: Pooled>(object: *mut ffi::PyObject) {
         }
         let py = Python::assume_attached();
         let class = T::pool().class.load(Relaxed);
-        if ffi::Py_TYPE(object) == class
-            && T::pool().kept.with_leaf(py, |kept| kept.len() < CAPACITY)
-            && is_plain(object, class)
-            && !(T::FINALIZED && ffi::PyObject_GC_IsFinalized(object) != 0)
-        {
+        if ffi::Py_TYPE(object) == class && is_plain(object, class) {
             ffi::PyObject_GC_UnTrack(object.cast());
             T::drop_value(&Borrowed::from_ptr(py, object).cast_unchecked::<T>());
-            // From zero to one: nobody but the pool has it.
-            ffi::Py_INCREF(object);
-            T::pool().kept.with_leaf(py, |kept| kept.push(Kept(object)));
+            let keep = T::pool().kept.with_leaf(py, |kept| kept.len() < CAPACITY)
+                && !(T::FINALIZED && ffi::PyObject_GC_IsFinalized(object) != 0);
+            if keep {
+                // From zero to one: nobody but the pool has it.
+                ffi::Py_INCREF(object);
+                T::pool().kept.with_leaf(py, |kept| kept.push(Kept(object)));
+            } else {
+                ffi::PyObject_GC_Del(object.cast());
+                ffi::Py_DECREF(class.cast());
+            }
         } else if let Some(dealloc) = T::pool().dealloc.get() {
             dealloc(object);
         }

@@ -276,10 +276,6 @@ unsafe impl Pooled for Task {
         &POOL
     }
 
-    fn create(py: Python<'_>, (future, task): Self::Value) -> PyResult<Bound<'_, Self>> {
-        Bound::new(py, PyClassInitializer::from(future).add_subclass(task))
-    }
-
     unsafe fn write(object: &Bound<'_, Self>, (future, task): Self::Value) {
         // SAFETY: the places of the values in an object of this class, which holds none.
         unsafe {

@@ -32,8 +32,13 @@ impl Waker {
     }
 
     /// Wakes the other side if it waits. Any thread, never blocks.
+    ///
+    /// The work must have been put in its place by a sequentially consistent store, or under a lock that the
+    /// other side holds when it calls [`Waker::prepare`] and looks for work.
+    #[inline]
     pub fn wake(&self) {
-        if self.waiting.swap(false, Ordering::SeqCst) {
+        // A look first: it costs nothing, and mostly nobody waits.
+        if self.waiting.load(Ordering::SeqCst) && self.waiting.swap(false, Ordering::SeqCst) {
             self.notifier.notify();
         }
     }
