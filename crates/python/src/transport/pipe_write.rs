@@ -9,6 +9,7 @@ use pyo3::{ffi, intern};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
+use super::flow::Flow;
 use super::pipe::{Kind, Pipe, PipeEnd, is_os_error};
 use super::via::Via;
 use super::write_buffer::{Sent, WriteBuffer};
@@ -32,12 +33,9 @@ pub(crate) struct WritePipeTransport {
 
 pub(super) struct Writing {
     pub(super) buffer: WriteBuffer,
-    pub(super) high: usize,
-    pub(super) low: usize,
+    pub(super) flow: Flow,
     /// Writes that were dropped, and failures.
     pub(super) lost: usize,
-    /// `pause_writing` was called on the protocol.
-    pub(super) protocol_paused: bool,
 }
 
 /// What becomes of data that was written.
@@ -220,23 +218,17 @@ impl WritePipeTransport {
     }
 
     pub(super) fn pause_protocol(this: &Bound<'_, Self>) -> PyResult<()> {
-        let wanted = this.get().writing.with(this.py(), |writing| {
-            let wanted = !writing.protocol_paused && writing.buffer.len() > writing.high;
-            writing.protocol_paused |= wanted;
-            wanted
-        });
+        let wanted = this
+            .get()
+            .writing
+            .with(this.py(), |writing| writing.flow.must_pause(writing.buffer.len()));
         if wanted { WritePipeTransport::tell(this, "pause_writing") } else { Ok(()) }
     }
 
     fn resume_protocol(this: &Bound<'_, Self>) -> PyResult<()> {
         let (py, transport) = (this.py(), this.get());
-        let wanted = transport.writing.with(py, |writing| {
-            let wanted = writing.protocol_paused && writing.buffer.len() <= writing.low;
-            if wanted {
-                writing.protocol_paused = false;
-            }
-            wanted
-        });
+        let wanted =
+            transport.writing.with(py, |writing| writing.flow.may_resume(writing.buffer.len()));
         if !wanted {
             return Ok(());
         }

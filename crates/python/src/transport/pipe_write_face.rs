@@ -5,7 +5,6 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::WritePipeTransport;
 use super::flow::Flow;
-use super::flow::HIGH_WATER;
 use super::pipe::Pipe;
 use super::pipe_write::Writing;
 use super::write::{check_data, copied};
@@ -34,10 +33,8 @@ impl WritePipeTransport {
         let pipe = Pipe::open(r#loop, pipe, protocol, extra, refusal)?;
         let writing = GilCell::new(Writing {
             buffer: WriteBuffer::default(),
-            high: HIGH_WATER,
-            low: HIGH_WATER / 4,
+            flow: Flow::default(),
             lost: 0,
-            protocol_paused: false,
         });
         let this = Bound::new(r#loop.py(), WritePipeTransport { pipe, writing })?;
         if let Err(error) = this.get().pipe.introduce(&this, waiter) {
@@ -121,15 +118,15 @@ impl WritePipeTransport {
     ) -> PyResult<()> {
         let (high, low) = Flow::limits(high, low)?;
         this.get().writing.with(this.py(), |writing| {
-            writing.high = high;
-            writing.low = low;
+            writing.flow.high = high;
+            writing.flow.low = low;
         });
         WritePipeTransport::pause_protocol(this)
     }
 
     /// The limits ``(low, high)`` in bytes.
     fn get_write_buffer_limits(&self, py: Python<'_>) -> (usize, usize) {
-        self.writing.with(py, |writing| (writing.low, writing.high))
+        self.writing.with(py, |writing| (writing.flow.low, writing.flow.high))
     }
 
     /// How many bytes the pipe had no room for yet.
@@ -220,7 +217,7 @@ impl WritePipeTransport {
 
     #[getter]
     fn _protocol_paused(&self, py: Python<'_>) -> bool {
-        self.writing.with(py, |writing| writing.protocol_paused)
+        self.writing.with(py, |writing| writing.flow.paused)
     }
 
     /// What the loop does when the other end talks, or is closed.
